@@ -1,0 +1,65 @@
+/**
+ * Every error that Locket throws on purpose. Each says what was attempted, the value found and the value wanted;
+ * the built-in class that fits is subclassed only to carry data. An abort rethrows `signal.reason` and is none of these.
+ *
+ * @module
+ */
+
+/** A GGUF file that can't be what it claims. `field` names the header field, `offset` its byte in the file. */
+export class GgufError extends SyntaxError {
+  override readonly name = "GgufError";
+  constructor(message: string, readonly field: string, readonly offset: number) {
+    super(`${message} (field ${field}, byte ${offset})`);
+  }
+}
+
+/** One named part of the memory plan. */
+export interface RegionBytes {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** The plan needs more than `maxBytes`. The message holds the table of regions. */
+export class MemoryBudgetError extends RangeError {
+  override readonly name = "MemoryBudgetError";
+  constructor(readonly required: number, readonly budget: number, readonly regions: readonly RegionBytes[]) {
+    const width = Math.max(...regions.map((r) => r.name.length));
+    const table = regions.map((r) => `  ${r.name.padEnd(width)}  ${r.bytes.toLocaleString("en").padStart(14)} bytes`);
+    super(
+      `the memory plan needs ${required.toLocaleString("en")} bytes, the budget is ` +
+        `${budget.toLocaleString("en")} bytes:\n${table.join("\n")}`,
+    );
+  }
+}
+
+/** The file is sound, but asks for something that Locket does not have. */
+export class UnsupportedModelError extends TypeError {
+  override readonly name = "UnsupportedModelError";
+  constructor(readonly what: string, readonly found: unknown, readonly supported: readonly unknown[]) {
+    super(`${what} ${JSON.stringify(found)} is not supported; supported: ${supported.join(", ")}`);
+  }
+}
+
+/** An option, a token id or a length outside what the call or the plan allows. */
+export class OptionError extends RangeError {
+  override readonly name = "OptionError";
+  constructor(readonly option: string, readonly found: unknown, readonly wanted: string) {
+    super(`${option} is ${JSON.stringify(found)}, wanted ${wanted}`);
+  }
+}
+
+/** The bytes of a model could not be read to their end, or are not the ones that were asked for. */
+export class SourceError extends Error {
+  override readonly name = "SourceError";
+  constructor(message: string, readonly source: string, options?: ErrorOptions) {
+    super(`${source}: ${message}`, options);
+  }
+}
+
+/** The kernels could not be loaded, or one of them trapped. */
+export class KernelError extends Error {
+  override readonly name = "KernelError";
+  constructor(message: string, readonly kernel: string, options?: ErrorOptions) {
+    super(`${kernel}: ${message}`, options);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Builds both kernel binaries from `wasm-kernels/` and puts them, with their bindings, into `src/kernels/wasm/`.
+ *
+ *   deno task build            build and install
+ *   deno task build --check    build, compare with what is installed, exit 1 on a difference
+ *
+ * Needs `wasm-pack`, `wasm-bindgen` and a Rust toolchain with the target `wasm32-unknown-unknown`
+ * (`RUSTUP_TOOLCHAIN` names another one than the default). Nothing here is needed to use Locket.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import binaryen from "binaryen";
+
+const here = new URL(".", import.meta.url);
+const installed = new URL("../src/kernels/wasm/", here);
+
+/** The two binaries: `simd128` is deterministic on every machine, `relaxed` uses the relaxed SIMD instructions. */
+const VARIANTS = {
+  simd128: "+simd128",
+  relaxed: "+simd128,+relaxed-simd",
+} as const;
+type Variant = keyof typeof VARIANTS;
+
+async function run(command: string, args: string[], env: Record<string, string>): Promise<void> {
+  const { success, code } = await new Deno.Command(command, { args, env, cwd: here }).spawn().status;
+  if (!success) throw new Error(`${command} ${args[0]} ended with exit code ${code}`);
+}
+
+/** Compiles one variant; returns its bytes and the typed view of its raw exports that wasm-bindgen wrote. */
+async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: string }> {
+  const out = `pkg-${variant}`;
+  const cargoHome = Deno.env.get("CARGO_HOME") ?? `${Deno.env.get("HOME")}/.cargo`;
+  await run("wasm-pack", ["build", "--target", "web", "--release", "--no-pack", "--out-dir", out], {
+    // Paths of this machine must not end up in the binary, or no two machines build the same bytes.
+    RUSTFLAGS: [
+      `-C target-feature=${VARIANTS[variant]},+bulk-memory,-reference-types`,
+      "-C link-arg=-zstack-size=65536",
+      `--remap-path-prefix=${new URL(".", here).pathname}=/locket/`,
+      `--remap-path-prefix=${cargoHome}=/cargo`,
+    ].join(" "),
+    CARGO_TARGET_DIR: `target/${variant}`,
+  });
+  const wasm = await Deno.readFile(new URL(`${out}/locket_kernels_bg.wasm`, here));
+  const bindings = await Deno.readTextFile(new URL(`${out}/locket_kernels_bg.wasm.d.ts`, here));
+  return { wasm: optimise(wasm), bindings };
+}
+
+function optimise(wasm: Uint8Array): Uint8Array {
+  const module = binaryen.readBinary(wasm);
+  module.setFeatures(
+    binaryen.Features.SIMD128 | binaryen.Features.RelaxedSIMD | binaryen.Features.BulkMemory |
+      binaryen.Features.MutableGlobals | binaryen.Features.SignExt | binaryen.Features.NontrappingFPToInt |
+      binaryen.Features.BulkMemoryOpt | binaryen.Features.Multivalue,
+  );
+  binaryen.setOptimizeLevel(3);
+  binaryen.setShrinkLevel(0);
+  module.optimize();
+  try {
+    return module.emitBinary();
+  } finally {
+    module.dispose();
+  }
+}
+
+async function gzipBytes(bytes: Uint8Array): Promise<number> {
+  const zipped = new Blob([bytes as BlobPart]).stream().pipeThrough(new CompressionStream("gzip"));
+  return (await new Response(zipped).arrayBuffer()).byteLength;
+}
+
+async function differs(file: URL, wanted: Uint8Array): Promise<boolean> {
+  const found = await Deno.readFile(file).catch(() => undefined);
+  return found === undefined || found.length !== wanted.length || found.some((b, i) => b !== wanted[i]);
+}
+
+if (import.meta.main) {
+  const { check, help } = parseArgs(Deno.args, { boolean: ["check", "help"] });
+  if (help) {
+    console.log("usage: deno task build [--check]   build the WASM kernels; --check compares with what is installed");
+    Deno.exit(0);
+  }
+  await Deno.mkdir(installed, { recursive: true });
+  let stale = 0;
+  for (const variant of Object.keys(VARIANTS) as Variant[]) {
+    const { wasm, bindings } = await build(variant);
+    const files: [string, Uint8Array][] = [[`${variant}.wasm`, wasm]];
+    if (variant === "relaxed") files.push(["kernels.d.ts", new TextEncoder().encode(bindings)]);
+    for (const [name, bytes] of files) {
+      const file = new URL(name, installed);
+      if (!check) await Deno.writeFile(file, bytes);
+      else if (await differs(file, bytes)) {
+        console.error(`src/kernels/wasm/${name} was not built from the sources at hand: run deno task build`);
+        stale++;
+      }
+    }
+    console.log(`${variant}.wasm: ${wasm.length} bytes, ${await gzipBytes(wasm)} compressed`);
+  }
+  if (stale > 0) Deno.exit(1);
+}
