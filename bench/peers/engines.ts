@@ -27,35 +27,71 @@ export const ENGINES: readonly Engine[] = [
     name: "native",
     title: "llama.cpp native, f16 cache",
     longest: 8192,
-    command: (model, prefill, decode) => ["node", `${here}native.mjs`, model, "--prefill", prefill, "--decode", decode],
+    command: (
+      model,
+      prefill,
+      decode,
+    ) => [
+      "node",
+      `${here}native.mjs`,
+      model,
+      "--prefill",
+      prefill,
+      "--decode",
+      decode,
+    ],
   },
   {
     name: "locket",
     title: "Locket, relaxed SIMD",
     longest: 8192,
-    command: (model, prefill, decode) => locket("relaxed", model, prefill, decode),
+    command: (model, prefill, decode) =>
+      locket("relaxed", model, prefill, decode),
   },
   {
     name: "locket-simd128",
     title: "Locket, simd128",
     longest: 8192,
-    command: (model, prefill, decode) => locket("simd128", model, prefill, decode),
+    command: (model, prefill, decode) =>
+      locket("simd128", model, prefill, decode),
   },
   {
     name: "wllama-2",
     title: "wllama 2.4.0 (Chromium)",
     longest: 2000,
-    command: (model, prefill, decode) => wllama("wllama-2", model, prefill, decode),
+    command: (model, prefill, decode) =>
+      wllama("wllama-2", model, prefill, decode),
   },
   {
     name: "wllama-3",
     title: "wllama 3.8.1 (Chromium)",
     longest: 512,
-    command: (model, prefill, decode) => wllama("@wllama/wllama", model, prefill, decode),
+    command: (model, prefill, decode) =>
+      wllama("@wllama/wllama", model, prefill, decode),
+  },
+  {
+    name: "onnxruntime-web",
+    title: "onnxruntime-web 1.30, int8",
+    longest: 2000,
+    // Made by make_onnx.py beside the GGUF file: smol135-Q4_0.gguf -> smol135-int8.onnx.
+    command: (model, prefill, decode) => [
+      "node",
+      `${here}onnx.mjs`,
+      model.replace(/-[^-/]*\.gguf$/, "-int8.onnx"),
+      "--prefill",
+      prefill,
+      "--decode",
+      decode,
+    ],
   },
 ];
 
-const locket = (binary: string, model: string, prefill: string, decode: string) => [
+const locket = (
+  binary: string,
+  model: string,
+  prefill: string,
+  decode: string,
+) => [
   Deno.execPath(),
   "run",
   "-A",
@@ -69,7 +105,12 @@ const locket = (binary: string, model: string, prefill: string, decode: string) 
   decode,
 ];
 
-const wllama = (name: string, model: string, prefill: string, decode: string) => [
+const wllama = (
+  name: string,
+  model: string,
+  prefill: string,
+  decode: string,
+) => [
   "node",
   `${here}wllama.mjs`,
   model,

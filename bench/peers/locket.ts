@@ -9,12 +9,21 @@ import config from "../../deno.json" with { type: "json" };
 
 const flags = parseArgs(Deno.args, {
   string: ["binary", "prefill", "decode", "steps", "kv-type"],
-  default: { binary: "relaxed", prefill: "512", decode: "512", steps: "48", "kv-type": "q8_0" },
+  default: {
+    binary: "relaxed",
+    prefill: "512",
+    decode: "512",
+    steps: "48",
+    "kv-type": "q8_0",
+  },
 });
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
-const prefills = lengths(flags.prefill), decodes = lengths(flags.decode), steps = Number(flags.steps);
+const prefills = lengths(flags.prefill),
+  decodes = lengths(flags.decode),
+  steps = Number(flags.steps);
 /** The same ids as native.mjs: byte tokens, never a special one. */
-const tokens = (n: number) => Array.from({ length: n }, (_, i) => 1 + (i * 7919) % 200);
+const tokens = (n: number) =>
+  Array.from({ length: n }, (_, i) => 1 + (i * 7919) % 200);
 
 const model = await loadModel(String(flags._[0]), {
   context: Math.max(...prefills, ...decodes) + steps + 8,

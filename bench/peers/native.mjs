@@ -15,10 +15,17 @@ const { values: flags, positionals: [modelPath] } = parseArgs({
   },
 });
 const lengths = (text) => text.split(",").filter(Boolean).map(Number);
-const prefills = lengths(flags.prefill), decodes = lengths(flags.decode), steps = Number(flags.steps);
+const prefills = lengths(flags.prefill),
+  decodes = lengths(flags.decode),
+  steps = Number(flags.steps);
 const longest = Math.max(...prefills, ...decodes) + steps + 8;
 
-const llama = await getLlama({ gpu: false, build: "never", logLevel: LlamaLogLevel.error, progressLogs: false });
+const llama = await getLlama({
+  gpu: false,
+  build: "never",
+  logLevel: LlamaLogLevel.error,
+  progressLogs: false,
+});
 const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
 const context = await model.createContext({
   contextSize: longest,
@@ -32,7 +39,16 @@ const sequence = context.getSequence();
 // The same ids for every engine: byte tokens, never a special one.
 const tokens = (n) => Array.from({ length: n }, (_, i) => 1 + (i * 7919) % 200);
 
-const report = { prefill: {}, decode: {}, version: JSON.parse(readFileSync(new URL("node_modules/node-llama-cpp/package.json", import.meta.url))).version, kv: flags.kv };
+const report = {
+  prefill: {},
+  decode: {},
+  version: JSON.parse(
+    readFileSync(
+      new URL("node_modules/node-llama-cpp/package.json", import.meta.url),
+    ),
+  ).version,
+  kv: flags.kv,
+};
 await sequence.evaluateWithoutGeneratingNewTokens(tokens(64)); // warm-up
 for (const n of prefills) {
   await sequence.clearHistory();
@@ -43,7 +59,12 @@ for (const n of prefills) {
 for (const n of decodes) {
   await sequence.clearHistory();
   let left = steps, began = 0;
-  for await (const _ of sequence.evaluate(tokens(n), { temperature: 0, yieldEogToken: true })) {
+  for await (
+    const _ of sequence.evaluate(tokens(n), {
+      temperature: 0,
+      yieldEogToken: true,
+    })
+  ) {
     if (began === 0) began = performance.now(); // the first token comes with the prompt
     else if (--left === 0) break;
   }

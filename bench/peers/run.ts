@@ -22,48 +22,83 @@ interface Row {
 const flags = parseArgs(Deno.args, {
   string: ["model", "rounds", "engines", "prefill", "decode", "record"],
   boolean: ["json", "help"],
-  default: { rounds: "3", prefill: "512", decode: "512,2000", engines: ENGINES.map((e) => e.name).join(",") },
+  default: {
+    rounds: "3",
+    prefill: "512",
+    decode: "512,2000",
+    engines: ENGINES.map((e) => e.name).join(","),
+  },
 });
 if (flags.help || !flags.model) {
   console.log(
     "usage: deno task bench:peers --model FILE.gguf [--rounds 3] [--engines " +
-      ENGINES.map((e) => e.name).join(",") + "]\n       [--prefill 512] [--decode 512,2000] [--record NAME] [--json]",
+      ENGINES.map((e) => e.name).join(",") +
+      "]\n       [--prefill 512] [--decode 512,2000] [--record NAME] [--json]",
   );
   Deno.exit(flags.help ? 0 : 1);
 }
 
 const here = new URL(".", import.meta.url);
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const median = (values: number[]) =>
+  values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function output(command: string[], cwd?: URL): Promise<string> {
   const [program, ...args] = command;
-  const { success, stdout } = await new Deno.Command(program, { args, cwd, stdout: "piped", stderr: "inherit" }).output();
+  const { success, stdout } = await new Deno.Command(program, {
+    args,
+    cwd,
+    stdout: "piped",
+    stderr: "inherit",
+  }).output();
   if (!success) throw new Error(`${command.slice(0, 3).join(" ")} failed`);
   return new TextDecoder().decode(stdout);
 }
 
 async function installPeers(): Promise<void> {
-  const installed = await Deno.stat(new URL("node_modules/", here)).then(() => true, () => false);
-  if (!installed) await output(["npm", "install", "--omit=optional", "--no-package-lock", "--silent"], here);
+  const installed = await Deno.stat(new URL("node_modules/", here)).then(
+    () => true,
+    () => false,
+  );
+  if (!installed) {
+    await output([
+      "npm",
+      "install",
+      "--omit=optional",
+      "--no-package-lock",
+      "--silent",
+    ], here);
+  }
 }
 
 async function measure(engine: Engine, model: string): Promise<Measured> {
-  const within = (text: string) => lengths(text).filter((n) => n <= engine.longest).join(",");
-  const text = await output(engine.command(model, within(flags.prefill), within(flags.decode)));
+  const within = (text: string) =>
+    lengths(text).filter((n) => n <= engine.longest).join(",");
+  const text = await output(
+    engine.command(model, within(flags.prefill), within(flags.decode)),
+  );
   return JSON.parse(text.trim().split("\n").at(-1)!);
 }
 
 async function machine(): Promise<string> {
   const cpu = await Deno.readTextFile("/proc/cpuinfo").catch(() => "");
   const model = cpu.match(/model name\s*: (.*)/)?.[1] ?? "unknown CPU";
-  const simd = [...new Set(cpu.match(/\b(?:avx512_vnni|avx_vnni|avx512f|avx2|asimddp|i8mm)\b/g) ?? [])].join(" ");
+  const simd = [
+    ...new Set(
+      cpu.match(/\b(?:avx512_vnni|avx_vnni|avx512f|avx2|asimddp|i8mm)\b/g) ??
+        [],
+    ),
+  ].join(" ");
   return `${model} (${simd}), ${navigator.hardwareConcurrency} cores, ${Deno.build.os}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`;
 }
 
 const engines = flags.engines.split(",").map((name) => {
   const engine = ENGINES.find((e) => e.name === name);
-  if (!engine) throw new Error(`unknown engine ${name}; known: ${ENGINES.map((e) => e.name).join(", ")}`);
+  if (!engine) {
+    throw new Error(
+      `unknown engine ${name}; known: ${ENGINES.map((e) => e.name).join(", ")}`,
+    );
+  }
   return engine;
 });
 if (engines.some((e) => !e.name.startsWith("locket"))) await installPeers();
@@ -72,13 +107,22 @@ const rows = new Map<string, Row>();
 const versions = new Map<string, string>();
 for (let round = 0; round < Number(flags.rounds); round++) {
   for (const engine of engines) {
-    if (!flags.json) console.error(`round ${round + 1} of ${flags.rounds}: ${engine.name}`);
+    if (!flags.json) {
+      console.error(`round ${round + 1} of ${flags.rounds}: ${engine.name}`);
+    }
     const measured = await measure(engine, flags.model);
     versions.set(engine.name, measured.version);
     for (const what of ["prefill", "decode"] as const) {
       for (const [tokens, value] of Object.entries(measured[what])) {
         const key = `${engine.name} ${what} ${tokens}`;
-        if (!rows.has(key)) rows.set(key, { engine: engine.name, what, tokens: Number(tokens), values: [] });
+        if (!rows.has(key)) {
+          rows.set(key, {
+            engine: engine.name,
+            what,
+            tokens: Number(tokens),
+            values: [],
+          });
+        }
         rows.get(key)!.values.push(value);
       }
     }
@@ -91,28 +135,55 @@ if (flags.record) {
   await Deno.mkdir(new URL(".", file), { recursive: true });
   const fresh = await Deno.stat(file).then(() => false, () => true);
   const lines = [...rows.values()].flatMap((row) =>
-    row.values.map((value, round) => [model, row.engine, row.what, row.tokens, round, value.toFixed(2)].join(","))
+    row.values.map((value, round) =>
+      [model, row.engine, row.what, row.tokens, round, value.toFixed(2)].join(
+        ",",
+      )
+    )
   );
-  const header = fresh ? `# ${await machine()}\nmodel,engine,what,tokens,round,tokens_per_second\n` : "";
-  await Deno.writeTextFile(file, header + lines.join("\n") + "\n", { append: true });
+  const header = fresh
+    ? `# ${await machine()}\nmodel,engine,what,tokens,round,tokens_per_second\n`
+    : "";
+  await Deno.writeTextFile(file, header + lines.join("\n") + "\n", {
+    append: true,
+  });
 }
 
 if (flags.json) {
-  const medians = [...rows.values()].map((r) => ({ ...r, median: median(r.values) }));
-  console.log(JSON.stringify({ machine: await machine(), model, versions: Object.fromEntries(versions), rows: medians }));
+  const medians = [...rows.values()].map((r) => ({
+    ...r,
+    median: median(r.values),
+  }));
+  console.log(
+    JSON.stringify({
+      machine: await machine(),
+      model,
+      versions: Object.fromEntries(versions),
+      rows: medians,
+    }),
+  );
 } else {
-  console.log(`\n${model}, one thread, medians of ${flags.rounds} rounds, tokens/s (x native)\n${await machine()}\n`);
+  console.log(
+    `\n${model}, one thread, medians of ${flags.rounds} rounds, tokens/s (x native)\n${await machine()}\n`,
+  );
   const columns = [
     ...lengths(flags.prefill).map((n) => ["prefill", n] as const),
     ...lengths(flags.decode).map((n) => ["decode", n] as const),
   ];
-  console.log(["engine".padEnd(30), ...columns.map(([what, n]) => `${what} ${n}`.padStart(18))].join(""));
+  console.log(
+    [
+      "engine".padEnd(30),
+      ...columns.map(([what, n]) => `${what} ${n}`.padStart(18)),
+    ].join(""),
+  );
   for (const engine of engines) {
     const cells = columns.map(([what, n]) => {
       const row = rows.get(`${engine.name} ${what} ${n}`);
       const native = rows.get(`native ${what} ${n}`);
       if (!row) return "-".padStart(18);
-      const ratio = native ? ` (${(median(row.values) / median(native.values)).toFixed(2)})` : "";
+      const ratio = native
+        ? ` (${(median(row.values) / median(native.values)).toFixed(2)})`
+        : "";
       return (median(row.values).toFixed(1) + ratio).padStart(18);
     });
     console.log([engine.title.padEnd(30), ...cells].join(""));
