@@ -45,29 +45,25 @@ export const ENGINES: readonly Engine[] = [
     name: "locket",
     title: "Locket, relaxed SIMD",
     longest: 8192,
-    command: (model, prefill, decode) =>
-      locket("relaxed", model, prefill, decode),
+    command: (model, prefill, decode) => locket("relaxed", model, prefill, decode),
   },
   {
     name: "locket-simd128",
     title: "Locket, simd128",
     longest: 8192,
-    command: (model, prefill, decode) =>
-      locket("simd128", model, prefill, decode),
+    command: (model, prefill, decode) => locket("simd128", model, prefill, decode),
   },
   {
     name: "wllama-2",
     title: "wllama 2.4.0 (Chromium)",
     longest: 2000,
-    command: (model, prefill, decode) =>
-      wllama("wllama-2", model, prefill, decode),
+    command: (model, prefill, decode) => wllama("wllama-2", model, prefill, decode),
   },
   {
     name: "wllama-3",
     title: "wllama 3.8.1 (Chromium)",
     longest: 512,
-    command: (model, prefill, decode) =>
-      wllama("@wllama/wllama", model, prefill, decode),
+    command: (model, prefill, decode) => wllama("@wllama/wllama", model, prefill, decode),
   },
   {
     name: "onnxruntime-web",

@@ -22,8 +22,7 @@ const prefills = lengths(flags.prefill),
   decodes = lengths(flags.decode),
   steps = Number(flags.steps);
 /** The same ids as native.mjs: byte tokens, never a special one. */
-const tokens = (n: number) =>
-  Array.from({ length: n }, (_, i) => 1 + (i * 7919) % 200);
+const tokens = (n: number) => Array.from({ length: n }, (_, i) => 1 + (i * 7919) % 200);
 
 const model = await loadModel(String(flags._[0]), {
   context: Math.max(...prefills, ...decodes) + steps + 8,

@@ -70,5 +70,6 @@ for (const n of decodes) {
   }
   report.decode[n] = (steps - left) / ((performance.now() - began) / 1000);
 }
+report.peakMiB = Math.round(process.resourceUsage().maxRSS / 1024);
 console.log(JSON.stringify(report));
 await llama.dispose();

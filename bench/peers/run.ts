@@ -2,25 +2,27 @@
  * Locket beside its peers on the same machine, the same file, one thread each, in alternation.
  *
  *   deno task bench:peers --model FILE.gguf [--rounds 3] [--engines native,locket,wllama-2]
- *                         [--prefill 512] [--decode 512,2000] [--record NAME] [--json]
+ *                         [--lengths 512,2000] [--record NAME] [--json]
  *
  * Installs the peers from npm into `bench/peers/node_modules` the first time. Chromium must be at /usr/bin/chromium for
  * wllama. Prints medians and their ratio to native llama.cpp; `--record NAME` appends every single measurement to
- * `bench/record/NAME.csv`.
+ * `bench/record/NAME.csv`. Every length is a process of its own, so that its peak memory is that length's.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { type Engine, ENGINES, type Measured } from "./engines.ts";
 
+type What = "prefill" | "decode" | "memory";
+
 interface Row {
   engine: string;
-  what: "prefill" | "decode";
+  what: What;
   tokens: number;
-  /** Tokens per second, one value a round. */
+  /** Tokens per second, or MiB for "memory"; one value a round. */
   values: number[];
 }
 
 const flags = parseArgs(Deno.args, {
-  string: ["model", "rounds", "engines", "prefill", "decode", "record"],
+  string: ["model", "rounds", "engines", "lengths", "record"],
   boolean: ["json", "help"],
   default: {
     rounds: "3",
@@ -33,15 +35,14 @@ if (flags.help || !flags.model) {
   console.log(
     "usage: deno task bench:peers --model FILE.gguf [--rounds 3] [--engines " +
       ENGINES.map((e) => e.name).join(",") +
-      "]\n       [--prefill 512] [--decode 512,2000] [--record NAME] [--json]",
+      "]\n       [--lengths 512,2000] [--record NAME] [--json]",
   );
   Deno.exit(flags.help ? 0 : 1);
 }
 
 const here = new URL(".", import.meta.url);
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
-const median = (values: number[]) =>
-  values.toSorted((a, b) => a - b)[values.length >> 1];
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function output(command: string[], cwd?: URL): Promise<string> {
   const [program, ...args] = command;
@@ -71,12 +72,8 @@ async function installPeers(): Promise<void> {
   }
 }
 
-async function measure(engine: Engine, model: string): Promise<Measured> {
-  const within = (text: string) =>
-    lengths(text).filter((n) => n <= engine.longest).join(",");
-  const text = await output(
-    engine.command(model, within(flags.prefill), within(flags.decode)),
-  );
+async function measure(engine: Engine, model: string, length: number): Promise<Measured> {
+  const text = await output(engine.command(model, String(length), String(length)));
   return JSON.parse(text.trim().split("\n").at(-1)!);
 }
 
@@ -105,26 +102,22 @@ if (engines.some((e) => !e.name.startsWith("locket"))) await installPeers();
 
 const rows = new Map<string, Row>();
 const versions = new Map<string, string>();
+function keep(engine: string, what: What, tokens: number, value: number): void {
+  const key = `${engine} ${what} ${tokens}`;
+  if (!rows.has(key)) rows.set(key, { engine, what, tokens, values: [] });
+  rows.get(key)!.values.push(value);
+}
 for (let round = 0; round < Number(flags.rounds); round++) {
   for (const engine of engines) {
     if (!flags.json) {
       console.error(`round ${round + 1} of ${flags.rounds}: ${engine.name}`);
     }
-    const measured = await measure(engine, flags.model);
-    versions.set(engine.name, measured.version);
-    for (const what of ["prefill", "decode"] as const) {
-      for (const [tokens, value] of Object.entries(measured[what])) {
-        const key = `${engine.name} ${what} ${tokens}`;
-        if (!rows.has(key)) {
-          rows.set(key, {
-            engine: engine.name,
-            what,
-            tokens: Number(tokens),
-            values: [],
-          });
-        }
-        rows.get(key)!.values.push(value);
-      }
+    for (const tokens of lengths(flags.lengths).filter((n) => n <= engine.longest)) {
+      const measured = await measure(engine, flags.model, tokens);
+      versions.set(engine.name, measured.version);
+      keep(engine.name, "prefill", tokens, measured.prefill[tokens]);
+      keep(engine.name, "decode", tokens, measured.decode[tokens]);
+      if (measured.peakMiB) keep(engine.name, "memory", tokens, measured.peakMiB);
     }
   }
 }
@@ -141,9 +134,7 @@ if (flags.record) {
       )
     )
   );
-  const header = fresh
-    ? `# ${await machine()}\nmodel,engine,what,tokens,round,tokens_per_second\n`
-    : "";
+  const header = fresh ? `# ${await machine()}\nmodel,engine,what,tokens,round,value\n` : "";
   await Deno.writeTextFile(file, header + lines.join("\n") + "\n", {
     append: true,
   });
@@ -164,12 +155,11 @@ if (flags.json) {
   );
 } else {
   console.log(
-    `\n${model}, one thread, medians of ${flags.rounds} rounds, tokens/s (x native)\n${await machine()}\n`,
+    `\n${model}, one thread, medians of ${flags.rounds} rounds, tokens/s (x native), memory in MiB\n${await machine()}\n`,
   );
-  const columns = [
-    ...lengths(flags.prefill).map((n) => ["prefill", n] as const),
-    ...lengths(flags.decode).map((n) => ["decode", n] as const),
-  ];
+  const columns = (["prefill", "decode", "memory"] as const).flatMap((what) =>
+    lengths(flags.lengths).map((n) => [what, n] as const)
+  );
   console.log(
     [
       "engine".padEnd(30),
@@ -181,9 +171,7 @@ if (flags.json) {
       const row = rows.get(`${engine.name} ${what} ${n}`);
       const native = rows.get(`native ${what} ${n}`);
       if (!row) return "-".padStart(18);
-      const ratio = native
-        ? ` (${(median(row.values) / median(native.values)).toFixed(2)})`
-        : "";
+      const ratio = native ? ` (${(median(row.values) / median(native.values)).toFixed(2)})` : "";
       return (median(row.values).toFixed(1) + ratio).padStart(18);
     });
     console.log([engine.title.padEnd(30), ...cells].join(""));

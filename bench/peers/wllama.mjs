@@ -125,8 +125,7 @@ try {
     },
     job,
   );
-  report.version =
-    JSON.parse(readFileSync(join(folder, "../package.json"))).version;
+  report.version = JSON.parse(readFileSync(join(folder, "../package.json"))).version;
   console.log(JSON.stringify(report));
 } finally {
   await browser.close();

@@ -1,0 +1,50 @@
+/**
+ * Draws what `bench:peers --record` kept: tokens per second and memory against context, by engine, as SVG.
+ *
+ *   deno task bench:plot bench/record/NAME.csv docs/images/
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { compile, type TopLevelSpec } from "vega-lite";
+import { parse, View } from "vega";
+
+const flags = parseArgs(Deno.args, { boolean: ["help"] });
+const [record, folder] = flags._.map(String);
+if (flags.help || !folder) {
+  console.log("usage: deno task bench:plot RECORD.csv FOLDER   (writes decode.svg, prefill.svg, memory.svg)");
+  Deno.exit(flags.help ? 0 : 1);
+}
+
+const rows = (await Deno.readTextFile(record)).split("\n")
+  .filter((line) => line && !line.startsWith("#") && !line.startsWith("model,"))
+  .map((line) => {
+    const [model, engine, what, tokens, , value] = line.split(",");
+    return { model, engine, what, tokens: Number(tokens), value: Number(value) };
+  });
+
+const TITLES = {
+  decode: "Tokens per second while decoding",
+  prefill: "Tokens per second of prompt",
+  memory: "Peak memory of the process, MiB",
+};
+
+for (const [what, title] of Object.entries(TITLES)) {
+  const values = rows.filter((row) => row.what === what);
+  if (values.length === 0) continue;
+  const spec: TopLevelSpec = {
+    width: 560,
+    height: 300,
+    background: "white",
+    title: `${title} (${[...new Set(values.map((v) => v.model))].join(", ")}, one thread)`,
+    data: { values },
+    mark: { type: "line", point: true },
+    encoding: {
+      x: { field: "tokens", type: "quantitative", title: "tokens in the cache" },
+      y: { field: "value", aggregate: "median", type: "quantitative", title, scale: { type: "log" } },
+      color: { field: "engine", type: "nominal" },
+    },
+  };
+  const view = new View(parse(compile(spec).spec), { renderer: "none" });
+  await Deno.mkdir(folder, { recursive: true });
+  await Deno.writeTextFile(`${folder}/${what}.svg`, await view.toSVG() + "\n");
+  console.log(`${folder}/${what}.svg`);
+}
