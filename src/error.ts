@@ -24,7 +24,9 @@ export class MemoryBudgetError extends RangeError {
   override readonly name = "MemoryBudgetError";
   constructor(readonly required: number, readonly budget: number, readonly regions: readonly RegionBytes[]) {
     const width = Math.max(...regions.map((r) => r.name.length));
-    const table = regions.map((r) => `  ${r.name.padEnd(width)}  ${r.bytes.toLocaleString("en").padStart(14)} bytes`);
+    const table = regions.map((r) =>
+      `  ${r.name.padEnd(width)}  ${r.bytes.toLocaleString("en").padStart(14)} bytes`
+    );
     super(
       `the memory plan needs ${required.toLocaleString("en")} bytes, the budget is ` +
         `${budget.toLocaleString("en")} bytes:\n${table.join("\n")}`,

@@ -91,6 +91,9 @@ const locket = (
   Deno.execPath(),
   "run",
   "-A",
+  // The peers' package.json beside it would else hide the project's import map.
+  "--config",
+  `${here}../../deno.json`,
   `${here}locket.ts`,
   model,
   "--binary",

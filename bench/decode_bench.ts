@@ -1,0 +1,98 @@
+/**
+ * Speed of whole models: prefill and decode at several depths, and the share of a token spent outside the kernels.
+ *
+ *   deno run -A bench/decode_bench.ts MODEL… [--depths 512,2000] [--context N] [--kv-type f16] [--binary relaxed]
+ *
+ * Depths are tokens in the cache. Every figure is the median of several runs of one process.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import type { KvTypeName } from "../src/cache/kv_cache.ts";
+import { openModel } from "../src/gguf/mod.ts";
+import { type KernelExports, Kernels } from "../src/kernels/kernels.ts";
+import type { Binary } from "../src/kernels/load.ts";
+import { Arena } from "../src/memory/arena.ts";
+import { loadModel, Model, type Sequence } from "../src/model/engine.ts";
+import { planModel, type PlanOptions } from "../src/model/plan.ts";
+import { kernelModule } from "../src/runtime/kernel_modules_deno.ts";
+import { openSource } from "../src/runtime/open_source.ts";
+import { createTokenizer } from "../src/tokenizer/mod.ts";
+
+const RUNS = 5;
+const DECODED = 32;
+
+function median(values: number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1];
+}
+
+/** Ids that repeat late, so that no cache of a processor knows them all. */
+function prompt(n: number, nVocab: number): number[] {
+  return Array.from({ length: n }, (_, i) => (i * 7919 + 13) % nVocab);
+}
+
+/** Milliseconds a token of `DECODED`, from where the sequence stands; it stands there again afterwards. */
+function decodeMs(sequence: Sequence): number {
+  const depth = sequence.position;
+  const start = performance.now();
+  for (let i = 0; i < DECODED; i++) sequence.decode(sequence.row.argmax());
+  const ms = (performance.now() - start) / DECODED;
+  sequence.truncate(depth);
+  return ms;
+}
+
+/** Milliseconds a token of everything but the kernels: the same calls on kernels that do nothing. */
+async function outsideMs(path: string, options: PlanOptions): Promise<number> {
+  const file = await openModel(openSource(path));
+  file.close();
+  const plan = planModel(file.model, options);
+  const instance = await WebAssembly.instantiate(await kernelModule("simd128"));
+  const idle = Object.fromEntries(Object.keys(instance.exports).map((name) => [name, () => 0]));
+  const memory = { buffer: new ArrayBuffer(plan.totalBytes) };
+  const kernels = new Kernels({ ...idle, memory } as unknown as KernelExports);
+  const arena = new Arena(kernels.buffer, plan);
+  const tokenizer = createTokenizer(file.model.metadata, arena.region("vocabulary"));
+  const { hparams, weights, frequencies, slopes } = plan;
+  const network = { kernels, hparams, weights, frequencies, slopes };
+  const sequence = new Model(network, plan, arena, file.model.metadata, tokenizer, "simd128").sequence();
+  return median(Array.from({ length: 4 * RUNS }, () => decodeMs(sequence)));
+}
+
+if (import.meta.main) {
+  const args = parseArgs(Deno.args, { string: ["depths", "context", "kv-type", "binary", "chunk"] });
+  const depths = (args.depths ?? "512,2000").split(",").map(Number);
+  const context = Number(args.context ?? Math.max(...depths) + DECODED);
+  const chunk = args.chunk === undefined ? undefined : Number(args.chunk);
+  const options = { context, chunk, kvType: args["kv-type"] as KvTypeName | undefined };
+  for (const path of args._.map(String)) {
+    const start = performance.now();
+    const model = await loadModel(openSource(path), {
+      ...options,
+      kernels: kernelModule,
+      binary: args.binary as Binary | undefined,
+    });
+    const loadMs = performance.now() - start;
+    const { nVocab } = model.hparams;
+    const mb = (model.memoryBytes / 1e6).toFixed(1);
+    console.log(
+      `${path.split("/").at(-1)}: ${model.binary}, ${mb} MB planned, loaded in ${loadMs.toFixed(0)} ms`,
+    );
+    const sequence = model.sequence();
+    const outside = await outsideMs(path, options);
+    for (const depth of depths) {
+      const ids = prompt(depth, nVocab);
+      const prefills: number[] = [];
+      for (let run = 0; run < (depth > 1000 ? 2 : 4); run++) {
+        sequence.reset();
+        const before = performance.now();
+        await sequence.prefill(ids);
+        prefills.push(performance.now() - before);
+      }
+      const decode = median(Array.from({ length: RUNS }, () => decodeMs(sequence)));
+      console.log(
+        `  ${depth} tokens: prefill ${(1000 * depth / median(prefills)).toFixed(0)} tok/s, ` +
+          `decode ${(1000 / decode).toFixed(1)} tok/s, of a token ${(1000 * outside).toFixed(1)} µs ` +
+          `(${(100 * outside / decode).toFixed(1)} %) outside the kernels`,
+      );
+    }
+    model.dispose();
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The key-value cache of a sequence: per layer a set of slots per KV head, each with its key, its value and the
+ * position of its token. Attention does not care about the order of slots, so one can be freed and used again.
+ *
+ * @module
+ */
+import { OptionError, UnsupportedModelError } from "../error.ts";
+import { GgmlType } from "../gguf/ggml_type.ts";
+import type { Hparams } from "../hparams.ts";
+import { HEAD_STEP, keyBytes, MAX_HEAD, slotsBytes, valueBytes } from "../kernels/sizes.ts";
+import type { LayerCache, Layout } from "../memory/handles.ts";
+
+/** How keys or values are stored. */
+export type KvTypeName = "f32" | "f16" | "q8_0" | "q4_0";
+
+/** The storage of keys and of values. */
+export interface KvTypes {
+  readonly k: KvTypeName;
+  readonly v: KvTypeName;
+}
+
+const TYPES: Record<KvTypeName, number> = {
+  f32: GgmlType.F32,
+  f16: GgmlType.F16,
+  q8_0: GgmlType.Q8_0,
+  q4_0: GgmlType.Q4_0,
+};
+
+/**
+ * The storage to use: as asked, or q8_0, which takes half of f16's bytes, is read twice as fast by byte products, and
+ * costs about 0.2 % of perplexity.
+ *
+ * @throws {OptionError} When a name is unknown.
+ * @throws {UnsupportedModelError} When heads have a width that attention does not take.
+ */
+export function kvTypes(wanted: KvTypes | KvTypeName | undefined, hparams: Hparams): KvTypes {
+  const types = typeof wanted === "object" ? wanted : { k: wanted ?? "q8_0", v: wanted ?? "q8_0" };
+  for (const type of [types.k, types.v]) {
+    if (!Object.hasOwn(TYPES, type)) throw new OptionError("kvType", type, Object.keys(TYPES).join(", "));
+  }
+  for (const width of [hparams.headDim, hparams.valueDim]) {
+    if (width % HEAD_STEP !== 0 || width > MAX_HEAD) {
+      throw new UnsupportedModelError("width of a head", width, [
+        `multiples of ${HEAD_STEP} up to ${MAX_HEAD}`,
+      ]);
+    }
+  }
+  return types;
+}
+
+/**
+ * Lays out the cache of one sequence.
+ *
+ * @param capacity Slots per KV head of each layer, multiples of 32.
+ */
+export function layCache(
+  hparams: Hparams,
+  types: KvTypes,
+  capacities: readonly number[],
+  kv: Layout,
+  slots: Layout,
+): readonly LayerCache[] {
+  const { nKvHeads, headDim: keyDim, valueDim } = hparams;
+  const [keyType, valueType] = [TYPES[types.k], TYPES[types.v]];
+  return capacities.map((capacity) =>
+    Object.freeze({
+      keys: kv.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),
+      values: kv.block(valueBytes(capacity, nKvHeads, valueDim, valueType)),
+      slots: slots.block(slotsBytes(capacity, nKvHeads)),
+      capacity,
+      nKvHeads,
+      keyDim,
+      valueDim,
+      keyType,
+      valueType,
+    })
+  );
+}

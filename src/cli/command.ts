@@ -1,0 +1,62 @@
+/**
+ * What all commands share: help, and one clear line with exit code 1 when something is wrong.
+ *
+ * @module
+ */
+import { MemoryBudgetError, OptionError, SourceError } from "../error.ts";
+import { type Arguments, optionLines, type OptionSpecs, readArguments } from "./args.ts";
+import { commandArguments, exit, isBrokenPipe, write, writeError } from "./host.ts";
+import { formatBytes } from "./units.ts";
+
+/** One `deno task`. */
+export interface Command {
+  readonly name: string;
+  /** One sentence. */
+  readonly summary: string;
+  /** The argument beside the options, such as `MODEL`. */
+  readonly argument?: string;
+  readonly options: OptionSpecs;
+  /** An invocation that works as it stands. */
+  readonly example: string;
+  run(args: Arguments): Promise<void>;
+}
+
+const HELP = { help: { help: "Show this and do nothing" } };
+
+/** Runs a command with the arguments of the process. */
+export async function main(command: Command): Promise<void> {
+  try {
+    const specs = { ...command.options, ...HELP };
+    const args = readArguments(commandArguments(), specs, command.argument === undefined ? 0 : 1);
+    if (args.on("help")) write(helpText(command, specs));
+    else await command.run(args);
+  } catch (error) {
+    if (isBrokenPipe(error)) exit(0);
+    writeError(`error: ${errorLine(error, command)}\n`);
+    exit(1);
+  }
+}
+
+function helpText({ name, summary, argument, example }: Command, specs: OptionSpecs): string {
+  const usage = `deno task ${name}${argument === undefined ? "" : ` [${argument}]`} [options]`;
+  return `${summary}\n\nUsage: ${usage}\n\n${optionLines(specs)}\n\nExample: ${example}\n`;
+}
+
+/** What went wrong and what to do next, in one line. */
+function errorLine(error: unknown, command: Command): string {
+  const help = `see \`deno task ${command.name} --help\``;
+  if (error instanceof MemoryBudgetError) {
+    const { required, budget } = error;
+    return `the memory plan needs ${formatBytes(required)} (${required} bytes), the budget is ${
+      formatBytes(budget)
+    }; ` +
+      "give a larger --max-bytes or a smaller --context (`deno task plan` shows the regions)";
+  }
+  if (error instanceof OptionError) {
+    const flag = error.option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const named = Object.hasOwn(command.options, flag);
+    return `${named ? `--${flag}` + error.message.slice(error.option.length) : error.message}; ${help}`;
+  }
+  const [line] = (error instanceof Error ? error.message : String(error)).split("\n");
+  return error instanceof SourceError ? `${line}; check the path or URL of the model` : line;
+}

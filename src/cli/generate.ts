@@ -1,0 +1,77 @@
+/** `deno task generate`: continues a prompt. */
+import { generate } from "../generate.ts";
+import type { Loaded } from "./model.ts";
+import type { GenerationResult } from "../generate/options.ts";
+import type { Sequence } from "../model/sequence.ts";
+import type { Arguments } from "./args.ts";
+import { type Command, main } from "./command.ts";
+import { errorsWatched, write, writeError } from "./host.ts";
+import { load, MODEL_OPTIONS } from "./model.ts";
+import { PROMPT_OPTIONS, readPrompt, REPLY_OPTIONS, replyOptions } from "./prompt.ts";
+import { digits, formatBytes } from "./units.ts";
+
+/** Tokens when nobody says how many. */
+const MAX_TOKENS = 256;
+
+const command: Command = {
+  name: "generate",
+  summary:
+    "Continues a prompt: the text streams to standard output. By default the most likely tokens, 256 at most.",
+  options: {
+    ...MODEL_OPTIONS,
+    ...PROMPT_OPTIONS,
+    ...REPLY_OPTIONS,
+    "json": { help: "Print one JSON object with text, tokens, timings and memory instead" },
+  },
+  example: 'deno task generate --prompt "The old house" --temperature 0.8 --seed 1',
+
+  async run(args: Arguments): Promise<void> {
+    const prompt = await readPrompt(args);
+    const options = replyOptions(args, { maxTokens: MAX_TOKENS });
+    const loaded = await load(args);
+    const sequence = loaded.model.sequence();
+    const generation = generate(sequence, prompt, options);
+    if (args.on("json")) {
+      write(JSON.stringify(report(loaded, sequence, await generation.result())) + "\n");
+      return;
+    }
+    for await (const { text } of generation) write(text);
+    write("\n");
+    if (errorsWatched()) writeError(summary(loaded, await generation.result()));
+  },
+};
+
+/** The JSON object, in the shape that scripts rely on. */
+function report({ model, loadMs }: Loaded, sequence: Sequence, result: GenerationResult) {
+  const { prefillMs, prefillTokensPerSecond, decodeMs, decodeTokensPerSecond } = result.timings;
+  const { policy, capacity, slots, bytes } = sequence.cache();
+  return {
+    prompt_tokens: result.promptTokens,
+    tokens: result.tokens,
+    text: result.text,
+    finish_reason: result.finishReason,
+    timings: {
+      load_ms: loadMs,
+      prefill_ms: prefillMs,
+      prefill_tokens_per_second: prefillTokensPerSecond,
+      decode_ms: decodeMs,
+      decode_tokens_per_second: decodeTokensPerSecond,
+    },
+    memory: {
+      wasm_bytes: model.memoryBytes,
+      regions: model.plan.regions.map(({ name, bytes }) => ({ name, bytes })),
+    },
+    cache: { policy, capacity, slots, bytes },
+  };
+}
+
+function summary({ model, loadMs }: Loaded, { promptTokens, tokens, timings }: GenerationResult): string {
+  return `\n${tokens.length} tokens at ${
+    digits(timings.decodeTokensPerSecond)
+  }/s · prompt ${promptTokens.length} at ` +
+    `${digits(timings.prefillTokensPerSecond)}/s · loaded in ${digits(loadMs)} ms · ${
+      formatBytes(model.memoryBytes)
+    }\n`;
+}
+
+if (import.meta.main) await main(command);

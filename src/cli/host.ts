@@ -1,0 +1,75 @@
+/**
+ * What the commands need of the machine they run on.
+ *
+ * @module
+ */
+
+const encoder = new TextEncoder();
+
+/** Standard output, one whole piece at a time. */
+export function write(text: string): void {
+  writeAll(Deno.stdout, encoder.encode(text));
+}
+
+/** Standard error. */
+export function writeError(text: string): void {
+  writeAll(Deno.stderr, encoder.encode(text));
+}
+
+function writeAll(to: { writeSync(bytes: Uint8Array): number }, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) done += to.writeSync(bytes.subarray(done));
+}
+
+/** Whether a person watches standard output. */
+export const watched = (): boolean => Deno.stdout.isTerminal();
+
+/** Whether standard output shows colours and its reader wants them. */
+export const coloured = (): boolean => watched() && !Deno.noColor;
+
+/** Whether a person watches standard error. */
+export const errorsWatched = (): boolean => Deno.stderr.isTerminal();
+
+/** Whether a person types standard input. */
+export const typed = (): boolean => Deno.stdin.isTerminal();
+
+/** Characters in a line of the terminal, 80 where there is none. */
+export function columns(): number {
+  return (watched() && Deno.consoleSize().columns) || 80;
+}
+
+/** Memory of the whole process, in bytes. */
+export function processBytes(): { readonly resident: number; readonly heap: number } {
+  const { rss, heapUsed } = Deno.memoryUsage();
+  return { resident: rss, heap: heapUsed };
+}
+
+/** A whole text file. */
+export async function readText(path: string): Promise<string> {
+  return await Deno.readTextFile(path);
+}
+
+/** Lines of standard input, as they are entered. */
+export async function* inputLines(): AsyncGenerator<string> {
+  let rest = "";
+  for await (const piece of Deno.stdin.readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + piece).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) yield line.replace(/\r$/, "");
+  }
+  if (rest !== "") yield rest;
+}
+
+/** Calls `handler` at each Ctrl-C instead of ending the process; returns what undoes it. */
+export function onInterrupt(handler: () => void): () => void {
+  Deno.addSignalListener("SIGINT", handler);
+  return () => Deno.removeSignalListener("SIGINT", handler);
+}
+
+/** Arguments of the command. */
+export const commandArguments = (): readonly string[] => Deno.args;
+
+/** Whether the reader of standard output has gone. */
+export const isBrokenPipe = (error: unknown): boolean => error instanceof Deno.errors.BrokenPipe;
+
+/** Ends the process. */
+export const exit = (code: number): never => Deno.exit(code);

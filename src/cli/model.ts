@@ -1,0 +1,70 @@
+/**
+ * The model that a command runs on, and the options that say which and how.
+ *
+ * @module
+ */
+import type { KvTypeName } from "../cache/kv_cache.ts";
+import { openModel } from "../gguf/mod.ts";
+import type { OpenModel } from "../gguf/mod.ts";
+import type { Model } from "../model/engine.ts";
+import type { PlanOptions } from "../model/plan.ts";
+import { loadModel, type LoadModelOptions } from "../runtime/load_model.ts";
+import { openSource } from "../runtime/open_source.ts";
+import type { Arguments } from "./args.ts";
+import { progressBar } from "./progress.ts";
+
+/** The model of our own, for all who bring none. */
+const BUNDLED = new URL("../../models/locket-books-q8_0.gguf", import.meta.url);
+
+/** Options of every command that plans or loads. */
+export const PLAN_OPTIONS = {
+  "context": { value: "N", help: "Tokens a sequence can hold (default: the model's own, at most 4,096)" },
+  "max-bytes": { value: "SIZE", help: "Refuse to take more memory than this, such as 128MB or 1GiB" },
+  "kv-type": { value: "TYPE", help: "Storage of keys and values: f32, f16, q8_0 or q4_0" },
+};
+
+/** Options of every command that loads. */
+export const MODEL_OPTIONS = {
+  "model": { value: "PATH|URL", help: "A GGUF file (default: the bundled model)" },
+  ...PLAN_OPTIONS,
+};
+
+/** Where the model lies: as given, or the bundled one. */
+export function modelInput(given: string | undefined): string | URL {
+  return given ?? BUNDLED;
+}
+
+/** The part of the options that decides the memory plan. */
+export function planOptions(args: Arguments): PlanOptions {
+  return {
+    context: args.integer("context", 1),
+    maxBytes: args.bytes("max-bytes"),
+    kvType: args.string("kv-type") as KvTypeName | undefined,
+  };
+}
+
+/** Reads the headers of a model and no weights. */
+export async function openHeader(given: string | undefined): Promise<OpenModel> {
+  const file = await openModel(openSource(modelInput(given)));
+  file.close();
+  return file;
+}
+
+/** A model and how long it took to load, in ms. */
+export interface Loaded {
+  readonly model: Model;
+  readonly loadMs: number;
+}
+
+/** Loads the model with a progress bar for who watches. */
+export async function load(args: Arguments, more: LoadModelOptions = {}): Promise<Loaded> {
+  const options = { ...planOptions(args), ...more };
+  const start = performance.now();
+  const bar = await progressBar();
+  try {
+    const model = await loadModel(modelInput(args.string("model")), { ...options, onProgress: bar.show });
+    return { model, loadMs: performance.now() - start };
+  } finally {
+    bar.stop();
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * The progress bar while a model loads.
+ *
+ * @module
+ */
+import type { Progress } from "../gguf/source.ts";
+import { errorsWatched } from "./host.ts";
+import { formatBytes } from "./units.ts";
+
+/** Loading that takes less than this, in ms, shows no bar. */
+const PATIENCE_MS = 200;
+
+/** Shows how far loading has come. */
+export interface ProgressBar {
+  readonly show: (progress: Progress) => void;
+  stop(): void;
+}
+
+/** A bar on standard error where a person watches it, else one that shows nothing. */
+export async function progressBar(): Promise<ProgressBar> {
+  if (!errorsWatched()) return { show: () => {}, stop: () => {} };
+  const { default: { Presets, SingleBar } } = await import("cli-progress");
+  const bar = new SingleBar({
+    format: " loading {bar} {percentage} % · {loadedText} of {totalText} · {eta_formatted}",
+    hideCursor: true,
+    clearOnComplete: true,
+  }, Presets.shades_classic);
+  const start = performance.now();
+  let shown = false;
+  return {
+    show({ loaded, total }) {
+      const texts = { loadedText: formatBytes(loaded), totalText: formatBytes(total) };
+      if (shown) bar.update(loaded, texts);
+      else if (performance.now() - start > PATIENCE_MS) {
+        bar.start(total, loaded, texts);
+        shown = true;
+      }
+    },
+    stop() {
+      if (shown) bar.stop();
+    },
+  };
+}

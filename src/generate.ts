@@ -1,0 +1,56 @@
+/**
+ * From a prompt to a stream of tokens: prefill in chunks, then one token per pull. Nothing runs before somebody
+ * reads, so a slow reader slows the model and a reader that has gone stops it.
+ *
+ * @module
+ */
+import { OptionError } from "./error.ts";
+import { encodePrompt } from "./generate/encode_prompt.ts";
+import { Generation } from "./generate/generation.ts";
+import { checkId, type GenerateOptions } from "./generate/options.ts";
+import { Model } from "./model/engine.ts";
+import type { Sequence } from "./model/sequence.ts";
+import type { Tokenizer } from "./tokenizer/mod.ts";
+
+/**
+ * Continues a prompt.
+ *
+ * Given a model, the generation takes a sequence of its own and gives it back at its end. Given a sequence, the
+ * prompt is appended to what that holds already, and the reply stays in it.
+ *
+ * @param prompt Text, or token ids as they are. At the start of a sequence, text gets the tokens that the model
+ *   wants there (BOS).
+ * @throws {OptionError} When an option is out of its bounds, the prompt has no token, or the prompt is longer than
+ *   the context that is left. Nothing has been computed then.
+ *
+ * @example
+ * ```ts
+ * import { generate, loadModel } from "@locket/locket";
+ *
+ * const model = await loadModel(new URL("../models/locket-books-q8_0.gguf", import.meta.url));
+ * for await (const { text } of generate(model, "The old house", { maxTokens: 8, temperature: 0.8, seed: 1 })) {
+ *   console.log(text);
+ * }
+ * model.dispose();
+ * ```
+ */
+export function generate(
+  on: Model | Sequence,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Generation {
+  const [start, capacity] = on instanceof Model ? [0, on.plan.context] : [on.position, on.capacity];
+  const { tokenizer } = on;
+  const ids = typeof prompt === "string" ? encode(tokenizer, prompt, start) : prompt;
+  if (ids.length === 0) throw new OptionError("prompt", prompt, "at least one token");
+  for (const id of ids) checkId("prompt", id, tokenizer.nVocab);
+  const room = capacity - start;
+  if (ids.length > room) {
+    throw new OptionError("prompt", `${ids.length} tokens`, `at most the ${room} that the context has left`);
+  }
+  return new Generation(on, ids, options);
+}
+
+function encode(tokenizer: Tokenizer, text: string, start: number): number[] {
+  return start === 0 ? encodePrompt(tokenizer, text) : tokenizer.encode(text, { addSpecial: false });
+}

@@ -1,0 +1,168 @@
+/**
+ * A running generation.
+ *
+ * @module
+ */
+import { OptionError } from "../error.ts";
+import { Model } from "../model/engine.ts";
+import type { Sequence } from "../model/sequence.ts";
+import { logprobsOf } from "../sample/logprobs.ts";
+import { completeSampling } from "../sample/options.ts";
+import { Sampler } from "../sample/sampler.ts";
+import { dueTurn } from "../turn.ts";
+import {
+  completeEnds,
+  completeLogprobs,
+  type Ends,
+  type FinishReason,
+  type GenerateOptions,
+  type GenerationResult,
+  type TokenEvent,
+} from "./options.ts";
+import { StopStrings } from "./stop_strings.ts";
+
+/**
+ * An async iterable of tokens, a stream of their text, and a result: three ways to read the same single run. Each
+ * pull computes one token.
+ */
+export class Generation implements AsyncIterable<TokenEvent> {
+  readonly #on: Model | Sequence;
+  readonly #prompt: readonly number[];
+  readonly #options: GenerateOptions;
+  readonly #ends: Ends;
+  readonly #sampler: Sampler;
+  readonly #stops: StopStrings;
+  readonly #nTop: number | undefined;
+  readonly #left = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #events: AsyncGenerator<TokenEvent, void>;
+  readonly #tokens: number[] = [];
+  #text = "";
+  #finishReason: FinishReason = "abort";
+  #failure: { readonly error: unknown } | undefined;
+  #prefillMs = 0;
+  #decodeMs = 0;
+
+  /** Use {@link generate}. */
+  constructor(on: Model | Sequence, prompt: readonly number[], options: GenerateOptions) {
+    const { nVocab, eogIds } = on.tokenizer;
+    this.#on = on;
+    this.#prompt = prompt;
+    this.#options = options;
+    this.#ends = completeEnds(options, nVocab, eogIds);
+    this.#sampler = new Sampler(completeSampling(options, nVocab));
+    this.#stops = new StopStrings(this.#ends.stops);
+    this.#nTop = completeLogprobs(options.logprobs);
+    this.#signal = options.signal ? AbortSignal.any([options.signal, this.#left.signal]) : this.#left.signal;
+    this.#events = this.#run();
+  }
+
+  /** The tokens, each computed when it is asked for. Leaving the loop ends the generation. */
+  [Symbol.asyncIterator](): AsyncIterator<TokenEvent> {
+    return {
+      next: () => this.#events.next(),
+      return: async () => {
+        await this.cancel();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /** The text as it becomes certain, computed as it is read. Cancelling it ends the generation. */
+  get textStream(): ReadableStream<string> {
+    return new ReadableStream<string>({
+      pull: async (controller) => {
+        for (;;) {
+          const { done, value } = await this.#events.next();
+          if (done) return controller.close();
+          if (value.text !== "") return controller.enqueue(value.text);
+        }
+      },
+      cancel: () => this.cancel(),
+    }, { highWaterMark: 0 });
+  }
+
+  /** Runs to the end whatever nobody has read, and tells of the whole. Rejects as the reading does. */
+  async result(): Promise<GenerationResult> {
+    while (!(await this.#events.next()).done);
+    if (this.#failure !== undefined) throw this.#failure.error;
+    const decoded = Math.max(0, this.#tokens.length - 1);
+    return {
+      promptTokens: this.#prompt,
+      tokens: this.#tokens,
+      text: this.#text,
+      finishReason: this.#finishReason,
+      timings: {
+        prefillMs: this.#prefillMs,
+        prefillTokensPerSecond: perSecond(this.#prompt.length, this.#prefillMs),
+        decodeMs: this.#decodeMs,
+        decodeTokensPerSecond: perSecond(decoded, this.#decodeMs),
+      },
+    };
+  }
+
+  /** Ids of the tokens chosen so far. */
+  get tokens(): readonly number[] {
+    return this.#tokens;
+  }
+
+  /** Ends the generation, also within its prompt; the result then tells of what there is. */
+  async cancel(): Promise<void> {
+    this.#left.abort();
+    await this.#events.return().catch(() => {});
+  }
+
+  async *#run(): AsyncGenerator<TokenEvent, void> {
+    let own: Sequence | undefined;
+    try {
+      this.#signal.throwIfAborted();
+      if (this.#on instanceof Model) own = this.#on.sequence();
+      yield* this.#reply(own ?? this.#on as Sequence);
+    } catch (error) {
+      if (!this.#left.signal.aborted) this.#failure = { error };
+      throw error;
+    } finally {
+      own?.release();
+    }
+  }
+
+  async *#reply(sequence: Sequence): AsyncGenerator<TokenEvent, void> {
+    let start = performance.now();
+    const before = sequence.position;
+    for (const id of this.#prompt) this.#sampler.see(id);
+    await sequence.prefill(this.#prompt, { signal: this.#signal, onProgress: this.#options.onPrefill });
+    const { maxTokens, stopTokens } = this.#ends;
+    const decoder = this.#on.tokenizer.stream();
+    for (let step = 0;; step++) {
+      const id = this.#sampler.choose(sequence.row, step);
+      const logprobs = this.#nTop === undefined ? undefined : logprobsOf(sequence.row, id, this.#nTop);
+      this.#sampler.see(id);
+      this.#tokens.push(id);
+      const ended = stopTokens.has(id);
+      let text = ended ? "" : this.#stops.push(decoder.push(id));
+      const full = step + 1 >= maxTokens || sequence.position >= sequence.capacity;
+      const done = ended || full || this.#stops.stopped;
+      if (done && !this.#stops.stopped) text += this.#stops.push(decoder.flush()) + this.#stops.flush();
+      if (done) this.#finishReason = ended || this.#stops.stopped ? "stop" : "length";
+      this.#text += text;
+      const now = performance.now();
+      if (step === 0) this.#prefillMs = now - start;
+      else this.#decodeMs += now - start;
+      yield logprobs === undefined ? { id, text } : { id, text, logprobs };
+      if (done) return;
+      const turn = dueTurn();
+      if (turn !== undefined) await turn;
+      this.#signal.throwIfAborted();
+      if (sequence.position !== before + this.#prompt.length + step) {
+        throw new OptionError("sequence", `at ${sequence.position}`, "to be left alone while it generates");
+      }
+      start = performance.now();
+      sequence.decode(id);
+    }
+  }
+}
+
+/** 0 where no time has passed that the clock could tell. */
+function perSecond(count: number, ms: number): number {
+  return ms > 0 ? count / ms * 1000 : 0;
+}

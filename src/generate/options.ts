@@ -1,0 +1,116 @@
+/**
+ * What a generation is asked for, and what it gives back.
+ *
+ * @module
+ */
+import { OptionError } from "../error.ts";
+import { type Logprobs, MAX_TOP_LOGPROBS } from "../sample/logprobs.ts";
+import { completeSampling, type SamplingOptions } from "../sample/options.ts";
+
+/** How to choose tokens, and when to end. */
+export interface GenerateOptions extends SamplingOptions {
+  /** Tokens to generate at most, at least 1. Default: until the context is full. */
+  readonly maxTokens?: number;
+  /** Text at which to end. It is not part of the reply, wherever the borders of tokens lie. */
+  readonly stop?: string | readonly string[];
+  /** Token ids at which to end, beside the model's own ends of generation. */
+  readonly stopTokens?: readonly number[];
+  /** Goes on after the model's own end of generation. */
+  readonly ignoreEos?: boolean;
+  /** Log-probability of each token, and of the `n` most likely ones (at most 20) when a number is given. */
+  readonly logprobs?: boolean | number;
+  /** Ends the generation within one token, in the prompt within 20 ms; it then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Told of the prompt's progress, in tokens. */
+  readonly onPrefill?: (progress: { readonly done: number; readonly total: number }) => void;
+}
+
+/** One token of the reply. */
+export interface TokenEvent {
+  readonly id: number;
+  /** Text that is certain with this token: empty while half a character or a possible stop string is held back. */
+  readonly text: string;
+  /** Over the whole vocabulary, at temperature 1, with bias and penalties. Set when `logprobs` was asked for. */
+  readonly logprobs?: Logprobs;
+}
+
+/**
+ * `stop`: the model ended, or a stop string or token came. `length`: `maxTokens` were generated, or the context is
+ * full. `abort`: the reader left before the end.
+ */
+export type FinishReason = "stop" | "length" | "abort";
+
+/** Time spent computing, without the time that the reader took. */
+export interface GenerationTimings {
+  readonly prefillMs: number;
+  readonly prefillTokensPerSecond: number;
+  /** From the second token on: the first comes with the prompt. */
+  readonly decodeMs: number;
+  readonly decodeTokensPerSecond: number;
+}
+
+/** A generation that has come to its end. */
+export interface GenerationResult {
+  readonly promptTokens: readonly number[];
+  /** Every token that was chosen, also those whose text was cut off by a stop string. */
+  readonly tokens: readonly number[];
+  readonly text: string;
+  readonly finishReason: FinishReason;
+  readonly timings: GenerationTimings;
+}
+
+/** Ends of a generation, checked and with every default in place. */
+export interface Ends {
+  readonly maxTokens: number;
+  readonly stops: readonly string[];
+  readonly stopTokens: ReadonlySet<number>;
+}
+
+/**
+ * Checks when to end.
+ *
+ * @param eogIds The model's own ends of generation.
+ * @throws {OptionError} Naming the option.
+ */
+export function completeEnds(options: GenerateOptions, nVocab: number, eogIds: ReadonlySet<number>): Ends {
+  const { maxTokens = Infinity, stop = [], stopTokens = [], ignoreEos = false } = options;
+  if (maxTokens !== Infinity && !(Number.isInteger(maxTokens) && maxTokens >= 1)) {
+    throw new OptionError("maxTokens", maxTokens, "an integer of at least 1");
+  }
+  for (const id of stopTokens) checkId("stopTokens", id, nVocab);
+  const stops = typeof stop === "string" ? [stop] : stop;
+  if (stops.includes("")) throw new OptionError("stop", "", "strings of at least one character");
+  return {
+    maxTokens,
+    stops,
+    stopTokens: new Set([...stopTokens, ...(ignoreEos ? [] : eogIds)]),
+  };
+}
+
+/**
+ * How many rivals' log-probabilities are wanted; `undefined` for none at all.
+ *
+ * @throws {OptionError} When more than 20 are.
+ */
+export function completeLogprobs(logprobs: boolean | number = false): number | undefined {
+  if (typeof logprobs === "boolean") return logprobs ? 0 : undefined;
+  if (Number.isInteger(logprobs) && logprobs >= 0 && logprobs <= MAX_TOP_LOGPROBS) return logprobs;
+  throw new OptionError("logprobs", logprobs, `an integer in 0 … ${MAX_TOP_LOGPROBS}`);
+}
+
+/**
+ * Checks all that can be checked before there is a model.
+ *
+ * @throws {OptionError} Naming the first option out of its bounds.
+ */
+export function checkOptions(options: GenerateOptions): void {
+  completeSampling(options, Infinity);
+  completeEnds(options, Infinity, new Set());
+  completeLogprobs(options.logprobs);
+}
+
+/** @throws {OptionError} When `id` is no token of the vocabulary. */
+export function checkId(option: string, id: number, nVocab: number): void {
+  if (Number.isInteger(id) && id >= 0 && id < nVocab) return;
+  throw new OptionError(option, id, `token ids in 0 … ${nVocab - 1}`);
+}

@@ -1,0 +1,289 @@
+/**
+ * The kernels, typed: each takes handles, checks their shapes and calls one export with plain numbers. One call does
+ * one operation for one layer over all its tokens, heads and slots, so a check costs nothing that counts.
+ * Nothing here allocates.
+ *
+ * @module
+ */
+import { KernelError } from "../error.ts";
+import type { Bytes, Floats, LayerCache, Matrix, Words } from "../memory/handles.ts";
+import { quantizedBytes } from "./sizes.ts";
+
+/** What both binaries export, as `deno task build` found it. */
+export type KernelExports = typeof import("./wasm/kernels.d.ts");
+
+/** Ids of the activations in the kernels' table. */
+export const ACTIVATION = { silu: 0, geluTanh: 1, gelu: 2, relu: 3 } as const;
+
+/** Ids of the two ways to pair the elements of a head for rotation. */
+export const ROPE_STYLE = { adjacent: 0, half: 1 } as const;
+
+function check(fits: boolean, kernel: string, what: string): void {
+  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
+}
+
+/** Typed calls of one instance's kernels. T tokens, R rows, C columns, H heads, G KV heads, d head width. */
+export class Kernels {
+  /** The memory; take it after it has grown. */
+  readonly buffer: ArrayBuffer;
+  readonly #raw: KernelExports;
+
+  constructor(exports: KernelExports) {
+    this.buffer = exports.memory.buffer as ArrayBuffer;
+    // An instance's own exports object is slow to look up in; a copy is not.
+    this.#raw = { ...exports };
+  }
+
+  /** Turns a matrix from the file's layout into the kernels' own, in place. `scratch` holds four rows. */
+  repack(w: Matrix, scratch: Bytes): void {
+    check(scratch.length * w.nRows >= 4 * w.bytes, "repack", "scratch");
+    this.#raw.repack(w.offset, scratch.offset, w.nRows, w.nCols, w.type);
+  }
+
+  /** out [T, C] = the rows of `w` that `ids` [T] name, as f32. */
+  dequantizeRows(out: Floats, w: Matrix, ids: Words, nTokens: number): void {
+    check(out.length >= nTokens * w.nCols, "dequantize_rows", "out");
+    check(ids.length >= nTokens, "dequantize_rows", "ids");
+    this.#raw.dequantize_rows(out.offset, w.offset, ids.offset, nTokens, w.nRows, w.nCols, w.type);
+  }
+
+  /** xq = x [T, C] as int8 blocks. */
+  quantize(xq: Bytes, x: Floats, nTokens: number, nCols: number): void {
+    check(xq.length >= nTokens * quantizedBytes(nCols), "quantize", "xq");
+    check(x.length >= nTokens * nCols, "quantize", "x");
+    this.#raw.quantize(xq.offset, x.offset, nTokens, nCols);
+  }
+
+  /** out [T, R] = x [T, C] · wᵀ, added to what is there with `accumulate`. `x` is int8 blocks iff `w.int8`. */
+  matmul(out: Floats, w: Matrix, x: Floats | Bytes, nTokens: number, accumulate = false): void {
+    check(out.length >= nTokens * w.nRows, "matmul", "out");
+    if (x.kind === "bytes") check(w.int8 && x.length >= nTokens * quantizedBytes(w.nCols), "matmul", "x");
+    else check(!w.int8 && x.length >= nTokens * w.nCols, "matmul", "x");
+    this.#raw.matmul(out.offset, w.offset, x.offset, nTokens, w.nRows, w.nCols, w.type, accumulate ? 1 : 0);
+  }
+
+  /** out [T, n] = x [T, n] / rms(x) · weight, n = weight.length, starting `row` rows into x. */
+  rmsnorm(out: Floats, x: Floats, weight: Floats, nTokens: number, eps: number, row = 0): void {
+    const n = weight.length;
+    check(out.length >= nTokens * n, "rmsnorm", "out");
+    check(x.length >= (row + nTokens) * n, "rmsnorm", "x");
+    this.#raw.rmsnorm(out.offset, x.offset + 4 * row * n, weight.offset, nTokens, n, eps);
+  }
+
+  /** out [T, n] = (x - mean) / deviation · weight + bias, n = weight.length, starting `row` rows into x. */
+  layernorm(
+    out: Floats,
+    x: Floats,
+    weight: Floats,
+    bias: Floats | null,
+    nTokens: number,
+    eps: number,
+    row = 0,
+  ): void {
+    const n = weight.length;
+    check(out.length >= nTokens * n, "layernorm", "out");
+    check(x.length >= (row + nTokens) * n, "layernorm", "x");
+    check(bias === null || bias.length === n, "layernorm", "bias");
+    const biasOffset = bias === null ? 0 : bias.offset;
+    this.#raw.layernorm(out.offset, x.offset + 4 * row * n, weight.offset, biasOffset, nTokens, n, eps);
+  }
+
+  /** out [n] += x [n]. */
+  add(out: Floats, x: Floats, n: number): void {
+    check(out.length >= n, "add", "out");
+    check(x.length >= n, "add", "x");
+    this.#raw.add(out.offset, x.offset, n);
+  }
+
+  /** x [T, n] += bias [n]. */
+  addBias(x: Floats, bias: Floats, nTokens: number): void {
+    check(x.length >= nTokens * bias.length, "add_bias", "x");
+    this.#raw.add_bias(x.offset, bias.offset, nTokens, bias.length);
+  }
+
+  /** x [n] *= factor. */
+  scale(x: Floats, n: number, factor: number): void {
+    check(x.length >= n, "scale", "x");
+    this.#raw.scale(x.offset, n, factor);
+  }
+
+  /** x [n] = cap · tanh(x / cap). */
+  softcap(x: Floats, n: number, cap: number): void {
+    check(x.length >= n, "softcap", "x");
+    this.#raw.softcap(x.offset, n, cap);
+  }
+
+  /** x [n] = x held within ±limit. */
+  clamp(x: Floats, n: number, limit: number): void {
+    check(x.length >= n, "clamp", "x");
+    this.#raw.clamp(x.offset, n, limit);
+  }
+
+  /** x [n] = act(x). */
+  activate(x: Floats, n: number, kind: number): void {
+    check(x.length >= n, "activate", "x");
+    this.#raw.activate(x.offset, n, kind);
+  }
+
+  /** gate [n] = act(gate) · up. */
+  gate(gate: Floats, up: Floats, n: number, kind: number): void {
+    check(gate.length >= n, "gate", "gate");
+    check(up.length >= n, "gate", "up");
+    this.#raw.gate(gate.offset, gate.offset, up.offset, n, kind);
+  }
+
+  /** table [T, half, 2] = magnitude · (cos, sin) of position · frequency, half = frequencies.length. */
+  ropeTable(table: Floats, positions: Words, frequencies: Floats, nTokens: number, magnitude: number): void {
+    const half = frequencies.length;
+    check(table.length >= nTokens * half * 2, "rope_table", "table");
+    check(positions.length >= nTokens, "rope_table", "positions");
+    this.#raw.rope_table(table.offset, positions.offset, frequencies.offset, nTokens, half, magnitude);
+  }
+
+  /** Rotates x [T, heads, headDim] by `table`. */
+  rope(
+    x: Floats,
+    table: Floats,
+    nTokens: number,
+    heads: number,
+    headDim: number,
+    dims: number,
+    style: number,
+  ): void {
+    check(x.length >= nTokens * heads * headDim, "rope", "x");
+    check(table.length >= nTokens * dims, "rope", "table");
+    this.#raw.rope(x.offset, table.offset, nTokens, heads, headDim, dims, style);
+  }
+
+  /** Empties a layer's cache. */
+  kvReset(cache: LayerCache): void {
+    this.#raw.kv_reset(cache.slots.offset, cache.nKvHeads, cache.capacity);
+  }
+
+  /** Stores k [T, G, dk] and v [T, G, dv] at `positions` [T]; the caller sees to it that slots are free. */
+  kvAppend(cache: LayerCache, k: Floats, v: Floats, positions: Words, nTokens: number): void {
+    check(k.length >= nTokens * cache.nKvHeads * cache.keyDim, "kv_append", "k");
+    check(v.length >= nTokens * cache.nKvHeads * cache.valueDim, "kv_append", "v");
+    check(positions.length >= nTokens, "kv_append", "positions");
+    this.#raw.kv_append(
+      cache.keys.offset,
+      cache.values.offset,
+      cache.slots.offset,
+      k.offset,
+      v.offset,
+      positions.offset,
+      nTokens,
+      cache.nKvHeads,
+      cache.keyDim,
+      cache.valueDim,
+      cache.capacity,
+      cache.keyType,
+      cache.valueType,
+    );
+  }
+
+  /** Empties every slot whose position is `position` or later. */
+  kvTruncate(cache: LayerCache, position: number): void {
+    this.#raw.kv_truncate(cache.slots.offset, cache.nKvHeads, cache.capacity, position);
+  }
+
+  /**
+   * out [T, H, dv] = attention of the queries q [T, H, dk] at `positions` [T] over a layer's cache; lse [H, T] = the
+   * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the logits themselves are left there.
+   */
+  attend(
+    out: Floats,
+    scores: Floats | null,
+    lse: Floats,
+    q: Floats,
+    cache: LayerCache,
+    positions: Words,
+    slopes: Floats | null,
+    nTokens: number,
+    nHeads: number,
+    scale: number,
+    softcap: number,
+    window: number,
+  ): void {
+    const { keyDim, valueDim, capacity } = cache;
+    check(out.length >= nTokens * nHeads * valueDim, "attend", "out");
+    check(scores === null || scores.length >= nHeads * nTokens * capacity, "attend", "scores");
+    check(lse.length >= nHeads * nTokens, "attend", "lse");
+    check(q.length >= nTokens * nHeads * keyDim, "attend", "q");
+    check(positions.length >= nTokens, "attend", "positions");
+    check(slopes === null || slopes.length === nHeads, "attend", "slopes");
+    this.#raw.attend(
+      out.offset,
+      scores === null ? 0 : scores.offset,
+      lse.offset,
+      q.offset,
+      cache.keys.offset,
+      cache.values.offset,
+      cache.slots.offset,
+      positions.offset,
+      slopes === null ? 0 : slopes.offset,
+      nTokens,
+      nHeads,
+      cache.nKvHeads,
+      keyDim,
+      valueDim,
+      capacity,
+      cache.keyType,
+      cache.valueType,
+      scale,
+      softcap,
+      window,
+    );
+  }
+
+  /** Index of the largest of x [n]. */
+  argmax(x: Floats, n: number): number {
+    check(x.length >= n, "argmax", "x");
+    return this.#raw.argmax(x.offset, n) >>> 0;
+  }
+
+  /** The k largest of x [n], descending, ties to the lower index: ids [k] and values [k]. */
+  topk(ids: Words, values: Floats, x: Floats, n: number, k: number): void {
+    check(ids.length >= k && values.length >= k, "topk", "ids or values");
+    check(k <= n && x.length >= n, "topk", "x");
+    this.#raw.topk(ids.offset, values.offset, x.offset, n, k);
+  }
+
+  /** Penalises the m tokens ids [m], which occurred counts [m] times, in the row x [n]. */
+  penalize(
+    x: Floats,
+    ids: Words,
+    counts: Words,
+    m: number,
+    repetition: number,
+    frequency: number,
+    presence: number,
+  ): void {
+    check(ids.length >= m && counts.length >= m, "penalize", "ids or counts");
+    this.#raw.penalize(x.offset, ids.offset, counts.offset, m, repetition, frequency, presence);
+  }
+
+  /** x [ids[i]] += values[i] for i below m. */
+  addAt(x: Floats, ids: Words, values: Floats, m: number): void {
+    check(ids.length >= m && values.length >= m, "add_at", "ids or values");
+    this.#raw.add_at(x.offset, ids.offset, values.offset, m);
+  }
+
+  /** log Σ exp of n values, `row` rows of n into x. */
+  logSumExp(x: Floats, n: number, row = 0): number {
+    check(x.length >= (row + 1) * n, "log_sum_exp", "x");
+    return this.#raw.log_sum_exp(x.offset + 4 * row * n, n);
+  }
+
+  /** Element `index` of x. */
+  read(x: Floats, index: number): number {
+    check(index < x.length, "read_f32", "index");
+    return this.#raw.read_f32(x.offset + 4 * index);
+  }
+}
+
+/** A trap as a {@link KernelError}; any other error as it is. */
+export function asKernelError(error: unknown): unknown {
+  if (!(error instanceof WebAssembly.RuntimeError)) return error;
+  return new KernelError(error.message, "a kernel trapped", { cause: error });
+}

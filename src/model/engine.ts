@@ -1,0 +1,158 @@
+/**
+ * From a source of bytes to a model that is ready to run: header, plan, memory, weights, tokenizer.
+ *
+ * @module
+ */
+import { OptionError } from "../error.ts";
+import { Metadata, openModel } from "../gguf/mod.ts";
+import type { Hparams } from "../hparams.ts";
+import { bestBinary, type Binary, instantiateKernels, type KernelModules } from "../kernels/load.ts";
+import { Arena } from "../memory/arena.ts";
+import type { Progress, Source } from "../gguf/source.ts";
+import { createTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
+import type { Network } from "./forward.ts";
+import { type ModelPlan, planModel, type PlanOptions, type SequencePlan } from "./plan.ts";
+import { alibiSlopes, ropeFrequencies } from "./rope.ts";
+import { type Desk, type Engine, Sequence } from "./sequence.ts";
+import { Turnstile } from "./turnstile.ts";
+import { WeightSink } from "./weight_sink.ts";
+import type { Workspace } from "./workspace.ts";
+
+export { Sequence };
+
+/** How to load a model. */
+export interface LoadOptions extends PlanOptions {
+  /** Where the kernel binaries come from; each runtime has its own. */
+  readonly kernels: KernelModules;
+  /** Default: the faster one that the runtime can run. */
+  readonly binary?: Binary;
+  /** Aborting it rejects with its reason. */
+  readonly signal?: AbortSignal;
+  /** Called as weights arrive. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/**
+ * Loads a model. The memory takes its final size before the first weight is read and never grows afterwards.
+ *
+ * @throws {GgufError} When the file can't be what it claims.
+ * @throws {UnsupportedModelError} When it asks for something that is not supported.
+ * @throws {MemoryBudgetError} When the plan passes `maxBytes`.
+ * @throws {OptionError} When an option is out of bounds.
+ * @throws {SourceError} When bytes can't be had.
+ */
+export async function loadModel(source: Source, options: LoadOptions): Promise<Model> {
+  const { signal, onProgress } = options;
+  const file = await openModel(source, { signal });
+  try {
+    const { metadata } = file.model;
+    const plan = planModel(file.model, options);
+    const binary = options.binary ?? bestBinary();
+    const kernels = await instantiateKernels(await options.kernels(binary), plan.totalBytes);
+    const arena = new Arena(kernels.buffer, plan);
+    const tokenizer = createTokenizer(metadata, arena.region("vocabulary"));
+    await file.streamTensors(new WeightSink(plan.weights, arena.bytes, kernels, plan.scratch), {
+      signal,
+      onProgress,
+    });
+    writeTables(plan, arena);
+    const { hparams, weights, frequencies, slopes } = plan;
+    return new Model(
+      { kernels, hparams, weights, frequencies, slopes },
+      plan,
+      arena,
+      withoutTables(metadata),
+      tokenizer,
+      binary,
+    );
+  } finally {
+    file.close();
+  }
+}
+
+/** Metadata without the arrays that the tokenizer has taken into memory: they may be larger than all the rest. */
+function withoutTables(metadata: Metadata): Metadata {
+  const kept = [...metadata.keys()].filter((key) =>
+    !/^tokenizer\.ggml\.(merges|scores|token_type)$/.test(key)
+  );
+  return new Metadata(
+    new Map(kept.map((key) => [key, { value: metadata.get(key)!, offset: metadata.offset(key) }])),
+  );
+}
+
+/** Writes the rotary frequencies and ALiBi slopes to their place. */
+function writeTables({ hparams, weights, frequencies, slopes }: ModelPlan, arena: Arena): void {
+  const factors = weights.ropeFactors === null ? undefined : arena.floats(weights.ropeFactors);
+  const { rope, localRope } = hparams;
+  if (rope) arena.floats(frequencies[0]).set(ropeFrequencies(rope, factors));
+  if (localRope) arena.floats(frequencies[1]).set(ropeFrequencies(localRope));
+  if (slopes !== null) arena.floats(slopes).set(alibiSlopes(hparams.nHeads, hparams.alibiMaxBias));
+}
+
+/** A loaded model. */
+export class Model {
+  #engine: Engine | undefined;
+  readonly #free: SequencePlan[];
+
+  constructor(
+    network: Network,
+    readonly plan: ModelPlan,
+    arena: Arena,
+    /** The file's keys, but for the large arrays of the vocabulary. */
+    readonly metadata: Metadata,
+    readonly tokenizer: Tokenizer,
+    readonly binary: Binary,
+  ) {
+    this.#free = [...plan.sequences];
+    this.#engine = {
+      network,
+      arena,
+      tokenizer,
+      context: plan.context,
+      outputRows: plan.outputRows,
+      prompt: desk(plan.prompt, arena),
+      step: desk(plan.step, arena),
+      promptTurns: new Turnstile(),
+      survivors: plan.survivors,
+      release: (sequence) => this.#free.push(sequence),
+    };
+  }
+
+  get hparams(): Hparams {
+    return this.plan.hparams;
+  }
+
+  /**
+   * A new, empty sequence.
+   *
+   * @throws {OptionError} When all that were planned for exist already.
+   */
+  sequence(): Sequence {
+    if (this.#engine === undefined) throw new OptionError("model", "disposed of", "a model in use");
+    const sequence = this.#free.pop();
+    if (sequence === undefined) {
+      const planned = this.plan.sequences.length;
+      throw new OptionError("sequences", planned + 1, `at most ${planned} at once, as planned`);
+    }
+    return new Sequence(this.#engine, sequence);
+  }
+
+  /** Size of the memory now, in bytes; what the plan said, for as long as the model lives. */
+  get memoryBytes(): number {
+    return this.#engine?.arena.bytes.buffer.byteLength ?? 0;
+  }
+
+  /** Names of regions behind whose end something was written; none, unless a kernel is broken. */
+  brokenGuards(): string[] {
+    return this.#engine?.arena.brokenGuards() ?? [];
+  }
+
+  /** Lets go of the memory: it is freed once no sequence and no view of it is held. No call is allowed afterwards. */
+  dispose(): void {
+    this.#engine = undefined;
+  }
+}
+
+function desk(workspace: Workspace, arena: Arena): Desk {
+  return { workspace, ids: arena.words(workspace.ids), positions: arena.words(workspace.positions) };
+}

@@ -1,0 +1,126 @@
+/**
+ * From a file's header and a caller's options to the place of everything in memory. Pure: no kernels, no weights.
+ *
+ * @module
+ */
+import { type KvTypeName, type KvTypes, kvTypes, layCache } from "../cache/kv_cache.ts";
+import { OptionError } from "../error.ts";
+import type { GgufModel } from "../gguf/mod.ts";
+import type { Hparams } from "../hparams.ts";
+import { SLOT_GROUP } from "../kernels/sizes.ts";
+import { type Bytes, type Floats, type LayerCache, Layout, roundUp } from "../memory/handles.ts";
+import { type MemoryPlan, placeRegions, regionOffset, RESERVED_BYTES } from "../memory/plan.ts";
+import type { SurvivorSpace } from "../sample/kernel_row.ts";
+import { MAX_SURVIVORS } from "../sample/logits.ts";
+import { planVocabulary } from "../tokenizer/mod.ts";
+import { defaultContext, readHparams } from "./arch/mod.ts";
+import { TensorTable } from "./tensor_table.ts";
+import { bindWeights, type Weights } from "./weights.ts";
+import { layWorkspace, type Workspace } from "./workspace.ts";
+
+/** What a plan depends on beside the model. */
+export interface PlanOptions {
+  /** Tokens a sequence can hold. Default: the model's own, at most 4,096. */
+  readonly context?: number;
+  /** Budget for the whole memory, in bytes. */
+  readonly maxBytes?: number;
+  /** Prompt tokens computed at once. Default 64, down to 16 for large models. */
+  readonly chunk?: number;
+  /** Sequences that can exist at once. Default 1. */
+  readonly sequences?: number;
+  /** Storage of keys and values. Default q8_0. */
+  readonly kvType?: KvTypes | KvTypeName;
+  /** Rows of logits that `score` computes at once. Default 1. */
+  readonly outputRows?: number;
+}
+
+/** What one sequence owns. */
+export interface SequencePlan {
+  readonly cache: readonly LayerCache[];
+  /** `[outputRows, V]`. */
+  readonly logits: Floats;
+}
+
+/** The place of everything, and the sizes it was made for. */
+export interface ModelPlan extends MemoryPlan {
+  readonly hparams: Hparams;
+  readonly context: number;
+  readonly kvType: KvTypes;
+  readonly outputRows: number;
+  readonly weights: Weights;
+  /** Space for `repack` while weights load; the prompt's workspace lies there later. */
+  readonly scratch: Bytes;
+  /** Rotary frequencies of the model's one or two ropes, and ALiBi slopes `[H]`. */
+  readonly frequencies: readonly Floats[];
+  readonly slopes: Floats | null;
+  /** For a chunk of a prompt, and for one token of a running text: they may interleave. */
+  readonly prompt: Workspace;
+  readonly step: Workspace;
+  readonly sequences: readonly SequencePlan[];
+  /** The best tokens of a row, on their way to the sampler; shared, as sampling is one synchronous step. */
+  readonly survivors: SurvivorSpace;
+}
+
+/** Products that fit between two pauses of 10 ms, at 20 billion a second. */
+const PAUSE_PRODUCTS = 2e8;
+
+/** Prompt tokens at once: enough to use each weight often, few enough that no half of a layer takes long. */
+function defaultChunk({ dim, ffnDim, gated }: Hparams): number {
+  const productsPerToken = dim * ffnDim * (gated ? 3 : 2);
+  return [64, 32].find((chunk) => chunk * productsPerToken <= PAUSE_PRODUCTS) ?? 16;
+}
+
+/**
+ * Plans the memory of a model.
+ *
+ * @throws {MemoryBudgetError} When it takes more than `maxBytes`, or than 32-bit addresses reach.
+ * @throws {UnsupportedModelError} When architecture, hyperparameters or tensors are not supported.
+ * @throws {OptionError} When an option is out of bounds, such as a context beyond the model's.
+ */
+export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPlan {
+  const table = new TensorTable(model.tensors);
+  const hparams = readHparams(model.metadata, table, options.context);
+  const context = within("context", options.context ?? defaultContext(hparams.nContext), hparams.nContext);
+  const chunk = Math.min(context, within("chunk", options.chunk ?? defaultChunk(hparams), 4096));
+  const nSequences = within("sequences", options.sequences ?? 1, 1024);
+  const outputRows = within("outputRows", options.outputRows ?? 1, 4096);
+  const kvType = kvTypes(options.kvType, hparams);
+  const weights = bindWeights(hparams, table, RESERVED_BYTES);
+  const vocabularyBytes = planVocabulary(model.metadata).bytes;
+  const capacity = roundUp(context, SLOT_GROUP);
+
+  /** Lays all that follows the vocabulary; first from nowhere for its sizes, then in its place. */
+  const lay = (at: (region: string) => Layout) => {
+    const [tables, kv, slots] = [at("tables"), at("kv"), at("slots")];
+    const [activations, output] = [at("activations"), at("output")];
+    const ropes = [hparams.rope, hparams.localRope].filter((rope) => rope !== undefined);
+    const frequencies = ropes.map(({ dims }) => tables.floats(dims / 2));
+    const slopes = hparams.positions === "alibi" ? tables.floats(hparams.nHeads) : null;
+    const sequences = Array.from({ length: nSequences }, () => ({
+      cache: layCache(hparams, kvType, new Array(hparams.nLayers).fill(capacity), kv, slots),
+      logits: output.floats(outputRows * hparams.nVocab),
+    }));
+    const survivors = { ids: output.words(MAX_SURVIVORS), values: output.floats(MAX_SURVIVORS) };
+    const step = layWorkspace(hparams, 1, activations);
+    const scratchStart = activations.end;
+    const prompt = layWorkspace(hparams, chunk, activations);
+    const scratch = new Layout(scratchStart).block(weights.scratchBytes);
+    activations.take(Math.max(0, scratchStart + weights.scratchBytes - activations.end));
+    const regions = { tables, kv, slots, activations, output };
+    return { regions, handles: { frequencies, slopes, sequences, survivors, step, prompt, scratch } };
+  };
+
+  const sizes = lay(() => new Layout(0)).regions;
+  const plan = placeRegions([
+    { name: "weights", bytes: weights.bytes },
+    { name: "vocabulary", bytes: vocabularyBytes },
+    ...Object.entries(sizes).map(([name, { bytes }]) => ({ name, bytes })),
+  ], options.maxBytes);
+  const { handles } = lay((region) => new Layout(regionOffset(plan, region)));
+  return { ...plan, ...handles, hparams, context, kvType, outputRows, weights };
+}
+
+function within(option: string, value: number, most: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+  throw new OptionError(option, value, `a whole number from 1 to ${most}`);
+}

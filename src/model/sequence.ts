@@ -1,0 +1,295 @@
+/**
+ * One running text: its place in the cache, its position, its logits. Sequences of a model share weights and
+ * workspaces and never each other's cache.
+ *
+ * @module
+ */
+import { OptionError } from "../error.ts";
+import { asKernelError } from "../kernels/kernels.ts";
+import type { Arena } from "../memory/arena.ts";
+import { KernelRow, type SurvivorSpace } from "../sample/kernel_row.ts";
+import type { LogitsRow } from "../sample/logits.ts";
+import type { Tokenizer } from "../tokenizer/mod.ts";
+import { dueTurn } from "../turn.ts";
+import { attention, embed, feedForward, type Network, outputLogits } from "./forward.ts";
+import type { SequencePlan } from "./plan.ts";
+import type { Turnstile } from "./turnstile.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** A workspace with the views through which ids and positions enter. */
+export interface Desk {
+  readonly workspace: Workspace;
+  readonly ids: Uint32Array;
+  readonly positions: Uint32Array;
+}
+
+/** What a sequence needs of its model. */
+export interface Engine {
+  readonly network: Network;
+  readonly arena: Arena;
+  readonly tokenizer: Tokenizer;
+  readonly context: number;
+  readonly outputRows: number;
+  readonly prompt: Desk;
+  readonly step: Desk;
+  /** One prompt at a time passes through its desk. */
+  readonly promptTurns: Turnstile;
+  readonly survivors: SurvivorSpace;
+  release(plan: SequencePlan): void;
+}
+
+export interface PrefillOptions {
+  /** Aborting it rejects with its reason. The tokens of chunks that were done stay. */
+  readonly signal?: AbortSignal;
+  /** Called after every chunk with the tokens done and wanted. */
+  readonly onProgress?: (progress: { done: number; total: number }) => void;
+}
+
+/** State of a sequence's cache. */
+export interface CacheReport {
+  readonly policy: string;
+  /** Slots per layer and KV head. */
+  readonly capacity: number;
+  /** Slots in use, of one layer and KV head. */
+  readonly slots: number;
+  /** Allocated for keys, values and slots. */
+  readonly bytes: number;
+}
+
+/** A text that is being read or written. One call at a time: await `prefill` and `score` before the next. */
+export class Sequence {
+  readonly #engine: Engine;
+  readonly #plan: SequencePlan;
+  /** What a sampler sees of the logits after the last token read. */
+  readonly row: LogitsRow;
+  #position = 0;
+  #state: "idle" | "busy" | "released" = "idle";
+
+  /** Use `Model.sequence`. */
+  constructor(engine: Engine, plan: SequencePlan) {
+    const { arena, network: { kernels, hparams }, survivors } = engine;
+    this.#engine = engine;
+    this.#plan = plan;
+    this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
+    this.reset();
+  }
+
+  /** The model's. */
+  get tokenizer(): Tokenizer {
+    return this.#engine.tokenizer;
+  }
+
+  /** Tokens read so far; the position of the next. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Most tokens it can hold. */
+  get capacity(): number {
+    return this.#engine.context;
+  }
+
+  /**
+   * Reads tokens in chunks; afterwards `logits()` is about the token that follows the last.
+   *
+   * @throws {OptionError} When there are none, one is no token id, or they do not fit.
+   */
+  async prefill(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
+    this.#check(ids);
+    await this.#read(ids, signal, (start, n) => {
+      const { network, prompt: { workspace } } = this.#engine;
+      const done = start + n;
+      if (done === ids.length) outputLogits(network, workspace, n - 1, 1, this.#plan.logits);
+      onProgress?.({ done, total: ids.length });
+    });
+  }
+
+  /**
+   * Reads one token, at once.
+   *
+   * @throws {OptionError} When it is no token id or the context is full.
+   */
+  decode(id: number): void {
+    this.#checkIdle();
+    this.#checkRoom(1);
+    this.#checkId(id);
+    const { network, step: { workspace, ids, positions } } = this.#engine;
+    const cache = this.#plan.cache;
+    ids[0] = id;
+    positions[0] = this.#position;
+    try {
+      embed(network, workspace, 1);
+      for (let layer = 0; layer < cache.length; layer++) {
+        attention(network, workspace, layer, cache[layer], 1);
+        feedForward(network, workspace, layer, 1);
+      }
+      outputLogits(network, workspace, 0, 1, this.#plan.logits);
+    } catch (error) {
+      throw asKernelError(error);
+    }
+    this.#position++;
+  }
+
+  /** The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call. */
+  logits(): Float32Array {
+    return this.row.view();
+  }
+
+  /**
+   * Reads tokens and sums the negative log-likelihood, in nats, of each but the first given all before it.
+   *
+   * @throws {OptionError} As `prefill` does.
+   */
+  async score(
+    ids: readonly number[],
+    { signal }: PrefillOptions = {},
+  ): Promise<{ nll: number; tokens: number }> {
+    this.#check(ids);
+    const { outputRows, network, prompt: { workspace } } = this.#engine;
+    const { kernels, hparams: { nVocab } } = network;
+    const { logits } = this.#plan;
+    let nll = 0;
+    await this.#read(ids, signal, async (start, n) => {
+      // The last token of all has no successor to be scored.
+      const nScored = Math.min(n, ids.length - 1 - start);
+      for (let row = 0; row < nScored; row += outputRows) {
+        const nRows = Math.min(outputRows, nScored - row);
+        outputLogits(network, workspace, row, nRows, logits);
+        for (let i = 0; i < nRows; i++) {
+          const target = ids[start + row + i + 1];
+          nll += kernels.logSumExp(logits, nVocab, i) - kernels.read(logits, i * nVocab + target);
+        }
+        await pause(signal);
+      }
+    });
+    return { nll, tokens: ids.length - 1 };
+  }
+
+  /**
+   * Forgets all from `position` on.
+   *
+   * @throws {OptionError} When that lies ahead.
+   */
+  truncate(position: number): void {
+    this.#checkIdle();
+    if (!(Number.isInteger(position) && position >= 0 && position <= this.#position)) {
+      throw new OptionError("position", position, `a whole number from 0 to ${this.#position}`);
+    }
+    this.#truncate(position);
+  }
+
+  /** Forgets all. */
+  reset(): void {
+    this.#checkIdle();
+    const { kernels } = this.#engine.network;
+    for (const layer of this.#plan.cache) kernels.kvReset(layer);
+    this.#position = 0;
+  }
+
+  /** Gives its place back to the model; no call is allowed afterwards. */
+  release(): void {
+    if (this.#state === "released") return;
+    this.#checkIdle();
+    this.#state = "released";
+    this.#engine.release(this.#plan);
+  }
+
+  /** What the cache holds and takes. */
+  cache(): CacheReport {
+    let bytes = 0;
+    for (const { keys, values, slots } of this.#plan.cache) {
+      bytes += keys.length + values.length + slots.length;
+    }
+    return { policy: "full", capacity: this.#plan.cache[0].capacity, slots: this.#position, bytes };
+  }
+
+  /** Takes `ids` through all layers, chunk by chunk; `visit` sees the finished rows of each chunk. */
+  async #read(
+    ids: readonly number[],
+    signal: AbortSignal | undefined,
+    visit: (start: number, nTokens: number) => void | Promise<void>,
+  ): Promise<void> {
+    this.#state = "busy";
+    try {
+      await this.#engine.promptTurns.run(async () => {
+        const chunk = this.#engine.prompt.workspace.nTokens;
+        for (let start = 0; start < ids.length; start += chunk) {
+          signal?.throwIfAborted();
+          const nTokens = Math.min(chunk, ids.length - start);
+          await this.#readChunk(ids, start, nTokens, signal);
+          await visit(start, nTokens);
+          this.#position += nTokens;
+        }
+      });
+    } catch (error) {
+      // Layers may have taken tokens of the chunk that did not come to its end.
+      this.#truncate(this.#position);
+      throw asKernelError(error);
+    } finally {
+      this.#state = "idle";
+    }
+  }
+
+  async #readChunk(
+    ids: readonly number[],
+    start: number,
+    nTokens: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { network, prompt } = this.#engine;
+    const { workspace } = prompt;
+    const { cache } = this.#plan;
+    for (let i = 0; i < nTokens; i++) {
+      prompt.ids[i] = ids[start + i];
+      prompt.positions[i] = this.#position + i;
+    }
+    embed(network, workspace, nTokens);
+    for (let layer = 0; layer < cache.length; layer++) {
+      attention(network, workspace, layer, cache[layer], nTokens);
+      await pause(signal);
+      feedForward(network, workspace, layer, nTokens);
+      await pause(signal);
+    }
+  }
+
+  #truncate(position: number): void {
+    const { kernels } = this.#engine.network;
+    for (const layer of this.#plan.cache) kernels.kvTruncate(layer, position);
+    this.#position = position;
+  }
+
+  #check(ids: readonly number[]): void {
+    this.#checkIdle();
+    if (ids.length === 0) throw new OptionError("ids", ids, "at least one token");
+    this.#checkRoom(ids.length);
+    for (const id of ids) this.#checkId(id);
+  }
+
+  #checkIdle(): void {
+    if (this.#state !== "idle") {
+      throw new OptionError("sequence", this.#state, "an idle one: one call at a time");
+    }
+  }
+
+  #checkRoom(nTokens: number): void {
+    const length = this.#position + nTokens;
+    if (length > this.capacity) {
+      throw new OptionError("length of the text", length, `at most ${this.capacity} tokens`);
+    }
+  }
+
+  #checkId(id: number): void {
+    const { nVocab } = this.#engine.network.hparams;
+    if (!(Number.isInteger(id) && id >= 0 && id < nVocab)) {
+      throw new OptionError("token id", id, `a whole number from 0 to ${nVocab - 1}`);
+    }
+  }
+}
+
+/** Gives the event loop its turn when one is due, and then looks whether to go on. */
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  const turn = dueTurn();
+  if (turn === undefined) return;
+  await turn;
+  signal?.throwIfAborted();
+}

@@ -1,0 +1,63 @@
+/**
+ * Loading and planning from anything that a model can be read from.
+ *
+ * @module
+ */
+import { openModel } from "../gguf/mod.ts";
+import { loadModel as load, type LoadOptions, type Model } from "../model/engine.ts";
+import { type ModelPlan, planModel as plan, type PlanOptions } from "../model/plan.ts";
+import { kernelModule } from "./kernel_modules_deno.ts";
+import { type ModelInput, openSource, type SourceOptions } from "./open_source.ts";
+
+/** How to load a model: its memory, and how its bytes are had. */
+export type LoadModelOptions =
+  & Omit<LoadOptions, "kernels">
+  & Partial<Pick<LoadOptions, "kernels">>
+  & SourceOptions;
+
+/**
+ * Loads a GGUF model from a path, a URL, or bytes however they come. The memory takes its final size before the first
+ * weight is read and never grows afterwards.
+ *
+ * @throws {GgufError} When the file can't be what it claims.
+ * @throws {UnsupportedModelError} When it asks for something that is not supported.
+ * @throws {MemoryBudgetError} When the plan passes `maxBytes`; nothing has been loaded then.
+ * @throws {OptionError} When an option is out of bounds.
+ * @throws {SourceError} When bytes can't be had.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from "@locket/locket";
+ * import { assert } from "@std/assert";
+ *
+ * const model = await loadModel("models/locket-books-q8_0.gguf", { context: 256, maxBytes: 16e6 });
+ * assert(model.memoryBytes <= 16e6);
+ * model.dispose();
+ * ```
+ */
+export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
+  return load(openSource(input, options), { kernels: kernelModule, ...options });
+}
+
+/**
+ * The memory that a model would take, region by region, from its header alone.
+ *
+ * @throws As {@link loadModel} does.
+ *
+ * @example
+ * ```ts
+ * import { planModel } from "@locket/locket";
+ *
+ * const { regions, totalBytes } = await planModel("models/locket-books-q8_0.gguf", { context: 1024 });
+ * for (const { name, bytes } of regions) console.log(name, bytes);
+ * console.log(totalBytes);
+ * ```
+ */
+export async function planModel(
+  input: ModelInput,
+  options: PlanOptions & SourceOptions = {},
+): Promise<ModelPlan> {
+  const file = await openModel(openSource(input, options));
+  file.close();
+  return plan(file.model, options);
+}

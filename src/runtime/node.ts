@@ -1,0 +1,41 @@
+/**
+ * Files as Node and Bun open them, from Node 22 on. `getBuiltinModule` instead of an import: bundles for hosts
+ * without files stay free of `node:` modules.
+ *
+ * @module
+ */
+import type { RangeHandle } from "./range_file.ts";
+
+interface NodeFile {
+  stat(): Promise<{ size: number }>;
+  read(buffer: Uint8Array, at: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  close(): Promise<void>;
+}
+
+interface NodeProcess {
+  getBuiltinModule?(name: string): { open(path: string | URL, flags: "r"): Promise<NodeFile> };
+}
+
+/** Bytes of a handle's only buffer. */
+const BUFFER_BYTES = 2 ** 18;
+
+const process = () => (globalThis as { process?: NodeProcess }).process;
+
+/** Whether this host has Node's files. */
+export function hasNodeFiles(): boolean {
+  return process()?.getBuiltinModule !== undefined;
+}
+
+/** Opens a file for reading. */
+export async function openNodeFile(path: string | URL): Promise<RangeHandle> {
+  const file = await process()!.getBuiltinModule!("node:fs/promises").open(path, "r");
+  const buffer = new Uint8Array(BUFFER_BYTES);
+  return {
+    size: (await file.stat()).size,
+    async read(offset, length) {
+      const { bytesRead } = await file.read(buffer, 0, Math.min(length, buffer.length), offset);
+      return buffer.subarray(0, bytesRead);
+    },
+    close: () => void file.close(),
+  };
+}

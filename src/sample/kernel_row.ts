@@ -1,0 +1,108 @@
+/**
+ * The row of logits as the kernels see it: nothing but survivors leaves WASM memory.
+ *
+ * @module
+ */
+import type { Kernels } from "../kernels/kernels.ts";
+import type { Arena } from "../memory/arena.ts";
+import type { Floats, Words } from "../memory/handles.ts";
+import type { LogitsRow, Penalties, TopLogits } from "./logits.ts";
+
+/** Room for the survivors of one row, `[MAX_SURVIVORS]` each; also for lists that go the other way. */
+export interface SurvivorSpace {
+  readonly ids: Words;
+  readonly values: Floats;
+}
+
+/** A row of logits in WASM memory. */
+export class KernelRow implements LogitsRow {
+  readonly nVocab: number;
+  readonly #kernels: Kernels;
+  readonly #logits: Floats;
+  readonly #space: SurvivorSpace;
+  readonly #row: Float32Array;
+  readonly #ids: Uint32Array;
+  readonly #values: Float32Array;
+  /** The same bytes as the values, for counts. */
+  readonly #countSpace: Words;
+  readonly #counts: Uint32Array;
+
+  /**
+   * @param logits Starts with the row, `[nVocab]`.
+   * @param space May be shared by all rows: no call leaves anything in it that a later one reads.
+   */
+  constructor(kernels: Kernels, arena: Arena, logits: Floats, nVocab: number, space: SurvivorSpace) {
+    this.nVocab = nVocab;
+    this.#kernels = kernels;
+    this.#logits = logits;
+    this.#space = space;
+    this.#row = arena.floats(logits).subarray(0, nVocab);
+    this.#ids = arena.words(space.ids);
+    this.#values = arena.floats(space.values);
+    this.#countSpace = Object.freeze({
+      kind: "u32",
+      offset: space.values.offset,
+      length: space.values.length,
+    });
+    this.#counts = arena.words(this.#countSpace);
+  }
+
+  argmax(): number {
+    return this.#kernels.argmax(this.#logits, this.nVocab);
+  }
+
+  top(k: number): TopLogits {
+    this.#kernels.topk(this.#space.ids, this.#space.values, this.#logits, this.nVocab, k);
+    return { ids: this.#ids.subarray(0, k), values: this.#values.subarray(0, k) };
+  }
+
+  logSumExp(): number {
+    return this.#kernels.logSumExp(this.#logits, this.nVocab);
+  }
+
+  scale(factor: number): void {
+    this.#kernels.scale(this.#logits, this.nVocab, factor);
+  }
+
+  add(ids: ArrayLike<number>, values: ArrayLike<number>): void {
+    this.#inPieces(ids, values, this.#values, (n) => {
+      this.#kernels.addAt(this.#logits, this.#space.ids, this.#space.values, n);
+    });
+  }
+
+  penalize(ids: ArrayLike<number>, counts: ArrayLike<number>, penalties: Penalties): void {
+    const { repetition, frequency, presence } = penalties;
+    this.#inPieces(ids, counts, this.#counts, (n) => {
+      this.#kernels.penalize(
+        this.#logits,
+        this.#space.ids,
+        this.#countSpace,
+        n,
+        repetition,
+        frequency,
+        presence,
+      );
+    });
+  }
+
+  view(): Float32Array {
+    return this.#row;
+  }
+
+  /** Carries pairs into the space, as many as fit at a time. */
+  #inPieces(
+    ids: ArrayLike<number>,
+    values: ArrayLike<number>,
+    target: Float32Array | Uint32Array,
+    call: (n: number) => void,
+  ): void {
+    for (let start = 0; start < ids.length; start += this.#ids.length) {
+      const n = Math.min(this.#ids.length, ids.length - start);
+      for (let i = 0; i < n; i++) {
+        this.#ids[i] = ids[start + i];
+        target[i] = values[start + i];
+      }
+      call(n);
+    }
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * One conversation on one sequence. Each call brings the whole text again; what the cache holds of it already is not
+ * computed again.
+ *
+ * @module
+ */
+import { generate } from "../generate.ts";
+import type { Generation } from "../generate/generation.ts";
+import type { GenerateOptions } from "../generate/options.ts";
+import type { Sequence } from "../model/sequence.ts";
+
+/** A sequence that knows which tokens it holds. */
+export class Session {
+  readonly #sequence: Sequence;
+  /** Every token that was read or chosen; the sequence holds a prefix of them. */
+  #ids: number[] = [];
+  #reused = 0;
+  #running: Generation | undefined;
+
+  /** @param sequence Empty, and used by this session alone from now on. */
+  constructor(sequence: Sequence) {
+    this.#sequence = sequence;
+  }
+
+  /** Tokens of the latest prompt that were in the cache already. */
+  get reusedTokens(): number {
+    return this.#reused;
+  }
+
+  /**
+   * Continues a whole prompt, reading only what follows the longest prefix it shares with the text so far. An
+   * earlier generation that has not come to its end is ended first.
+   *
+   * @param ids The whole prompt, at least one token.
+   * @throws {OptionError} As {@link generate} does.
+   */
+  async generate(ids: readonly number[], options: GenerateOptions = {}): Promise<Generation> {
+    await this.#settle();
+    const held = this.#sequence.position;
+    let shared = 0;
+    // The last token is always read again: its logits are what the reply starts from.
+    while (shared < Math.min(held, ids.length - 1) && this.#ids[shared] === ids[shared]) shared++;
+    this.#sequence.truncate(shared);
+    const generation = generate(this.#sequence, ids.slice(shared), options);
+    this.#reused = shared;
+    this.#ids = ids.slice();
+    this.#running = generation;
+    return generation;
+  }
+
+  /** Adds the latest reply to the text held. */
+  async #settle(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    if (running === undefined) return;
+    await running.cancel();
+    this.#ids.push(...running.tokens);
+  }
+}

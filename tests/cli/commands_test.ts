@@ -1,0 +1,107 @@
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { fail, json, run, succeed, withFile } from "./run.ts";
+
+const COMMANDS = ["demo", "generate", "chat", "score", "logits", "tokenize", "inspect", "plan"];
+const MODEL = "models/locket-books-q8_0.gguf";
+
+for (const name of COMMANDS) {
+  Deno.test(`${name} --help shows its options and an example`, async () => {
+    const help = await succeed(name, ["--help"]);
+    assertMatch(help, new RegExp(`^[^\\n]+\\n\\nUsage: deno task ${name} `));
+    assertStringIncludes(help, "--help");
+    assertStringIncludes(help, `Example: deno task ${name}`);
+    assert(help.split("\n").every((line) => line.length <= 160));
+  });
+
+  Deno.test(`${name} refuses what it does not know`, async () => {
+    await fail(name, ["--no-such-option"], /--no-such-option.*see `deno task/);
+    await fail(name, ["-x"], /-x/);
+    await fail(name, ["one", "two"], /"(one|two)"/);
+    await fail(name, ["--context"], /--context/);
+  });
+}
+
+Deno.test("tokenize shows ids that make the text again", async () => {
+  const { tokens, texts } = await json("tokenize", ["--prompt", "The house, again"]);
+  assertEquals(texts.join(""), "The house, again");
+  const lines = (await succeed("tokenize", ["--prompt", "The house, again"])).trimEnd().split("\n");
+  assertEquals(lines.map((line) => parseInt(line)), tokens);
+});
+
+Deno.test("inspect shows metadata and tensors of the bundled and of a given model", async () => {
+  const text = await succeed("inspect", [MODEL]);
+  assertEquals(await succeed("inspect"), text);
+  for (const wanted of ["general.architecture", "token_embd.weight", "Q8_0"]) assertStringIncludes(text, wanted);
+  const { metadata, tensors, file_bytes } = await json("inspect", [MODEL]);
+  assertEquals(metadata["general.architecture"], "llama");
+  assertEquals(file_bytes, (await Deno.stat(new URL(`../../${MODEL}`, import.meta.url))).size);
+  assert(tensors.some(({ name }: { name: string }) => name === "token_embd.weight"));
+});
+
+Deno.test("plan tells what a model takes, and what context fits", async () => {
+  const { regions, total_bytes, fits } = await json("plan", [MODEL, "--context", "512"]);
+  assert(fits);
+  assertEquals(regions.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0), total_bytes);
+  const loaded = await json("generate", ["--context", "512", "--max-tokens", "1"]);
+  assertEquals(loaded.memory, { wasm_bytes: total_bytes, regions });
+  const { largest_context } = await json("plan", [MODEL, "--max-bytes", String(total_bytes)]
+    .concat("--context", "512"));
+  assert(largest_context >= 512);
+  const args = ["--max-bytes", String(total_bytes), "--context"];
+  await succeed("plan", [MODEL, ...args, String(largest_context)]);
+  const { code, stdout, stderr } = await run("plan", [MODEL, ...args, String(largest_context + 1)]);
+  assertEquals(code, 1);
+  assertStringIncludes(stdout, "weights");
+  assertMatch(stderr, /^error: the memory plan needs [^\n]+\n$/);
+});
+
+Deno.test("chat needs a chat template and says so", async () => {
+  await fail("chat", [], /chat template.*deno task generate/);
+});
+
+Deno.test("chat answers each line by the model's template, and remembers", async () => {
+  await withFile(await withChatTemplate(), async (path) => {
+    const options = ["--model", path, "--temperature", "0", "--max-tokens", "8", "--ignore-eos"];
+    const [first, second, third] = replies(await succeed("chat", options, "Good morning\nWho is there?\n"));
+    assertEquals([first.length > 0, second.length > 0, third], [true, true, undefined]);
+    const prompt = `user: Good morning\nassistant:${first}\nuser: Who is there?\nassistant:`;
+    const whole = await json("generate", ["--prompt", prompt, "--max-tokens", "8", "--ignore-eos"]);
+    assertEquals(second, whole.text);
+    const reset = await succeed("chat", options, "Good morning\n/reset\nGood morning\n/exit\nGood morning\n");
+    assertEquals(replies(reset), [first, first]);
+    const { code, stderr } = await run("chat", [...options, "--context", "64"], "Good morning\n".repeat(9));
+    assertEquals(code, 0);
+    assertStringIncludes(stderr, "forgotten");
+  }, ".gguf");
+});
+
+/** Replies of eight tokens each: their border is what the template writes between them. */
+function replies(output: string): string[] {
+  return output.split("\u0001\n").filter((reply) => reply !== "");
+}
+
+/** The bundled model with a chat template in front of its other keys. */
+async function withChatTemplate(): Promise<Uint8Array> {
+  const file = await Deno.readFile(new URL(`../../${MODEL}`, import.meta.url));
+  const encoder = new TextEncoder();
+  const key = encoder.encode("tokenizer.chat_template");
+  const template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
+  const bare = 8 + key.length + 4 + 8 + template.length;
+  // A multiple of the file's alignment keeps every tensor aligned.
+  const text = encoder.encode(template.replace("{% endfor %}", (tag) => tag + `{#${" ".repeat(60 - bare % 32)}#}`));
+  const pair = new Uint8Array(8 + key.length + 4 + 8 + text.length);
+  const view = new DataView(pair.buffer);
+  view.setBigUint64(0, BigInt(key.length), true);
+  pair.set(key, 8);
+  view.setUint32(8 + key.length, 8, true);
+  view.setBigUint64(8 + key.length + 4, BigInt(text.length), true);
+  pair.set(text, 8 + key.length + 4 + 8);
+  assertEquals(pair.length % 32, 0);
+  const header = new DataView(file.buffer);
+  header.setBigUint64(16, header.getBigUint64(16, true) + 1n, true);
+  const all = new Uint8Array(file.length + pair.length);
+  all.set(file.subarray(0, 24));
+  all.set(pair, 24);
+  all.set(file.subarray(24), 24 + pair.length);
+  return all;
+}

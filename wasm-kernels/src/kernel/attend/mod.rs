@@ -1,0 +1,110 @@
+//! Attention of a tile of tokens over the cache of one layer, every head at once.
+//! Sources: arXiv 1706.03762 §3.2.1, 2305.13245 (grouped queries), 1805.02867 (softmax in one pass).
+//!
+//! ```text
+//! for every KV head, for up to 16 of the (token, query head) rows that share it:
+//!   max = -inf, sum = 0, out = 0
+//!   for every chunk of 128 slots:
+//!     logits  = scale * q·K                                                keys.rs
+//!     max, sum, out rescaled if a logit passes max; p = e^(logit - max)    softmax.rs
+//!     out    += p·V                                                        values.rs
+//!   out /= sum, lse = max + ln(sum)
+//! ```
+//! - A chunk of 8-bit keys and values lies in the first cache while all rows pass over it, so that memory is read once
+//!   for all of them; up to four rows at a time go through the innermost loops and share the loads of K and V there.
+//! - Keys and values of 4 and 8 bits are never widened to floats: both products are byte dots (see `simd::dot14`). With
+//!   8-bit keys and with all values the other operand is rounded to 14 bits, 64 times finer than the cache's own
+//!   rounding; queries before 4-bit keys take 8 bits.
+//! - A chunk that no row may see is skipped, and one that all rows see completely is not masked.
+//! - Bound by the byte dots, two per 16 products.
+mod keys;
+mod rows;
+mod softmax;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use super::kv::slots;
+use super::kv::Shape;
+use rows::{attend_rows, Row};
+use softmax::Mask;
+
+/// Slots per chunk: the sums of products of 14-bit and 8-bit numbers stay within 32 bits, and K and V in the first cache.
+const CHUNK: usize = 128;
+/// Rows that pass over a chunk together.
+const ROWS: usize = 16;
+/// Widest head.
+const MAX_DIM: usize = 256;
+
+/// How logits are made, besides by the dot product.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub scale: f32,
+    /// `cap * tanh(logit / cap)`; 0: none.
+    pub softcap: f32,
+    /// Number of latest positions a token sees, itself included; 0: all.
+    pub window: u32,
+}
+
+/// Keys, values and slots of one layer, to be read.
+#[derive(Clone, Copy)]
+pub struct Cache<'a> {
+    /// `u32[G, key_bytes / 4]`
+    pub keys: &'a [u32],
+    /// `u8[G, value_bytes]`
+    pub values: &'a [u8],
+    /// `u32[G, 4 + capacity]`
+    pub slots: &'a [u32],
+    pub key: Shape,
+    pub value: Shape,
+}
+
+/// The tokens of a tile.
+#[derive(Clone, Copy)]
+pub struct Queries<'a> {
+    /// `f32[T, H, key.dim]`
+    pub q: &'a [f32],
+    /// `u32[T]`
+    pub positions: &'a [u32],
+    /// `f32[H]`: slopes of ALiBi (arXiv 2108.12409).
+    pub slopes: Option<&'a [f32]>,
+    pub n_heads: usize,
+}
+
+/// Where results go.
+pub struct Results<'a> {
+    /// `f32[T, H, value.dim]`; 0 where a row sees nothing.
+    pub out: &'a mut [f32],
+    /// `f32[H, T, capacity]`: the logits of the slots below a head's `n_slots`, -infinity where masked.
+    pub scores: Option<&'a mut [f32]>,
+    /// `f32[H, T]`: log-sum-exp of the logits; -infinity where a row sees nothing.
+    pub lse: &'a mut [f32],
+}
+
+pub fn attend(results: &mut Results, tile: Queries, cache: Cache, options: Options) {
+    let capacity = cache.key.capacity;
+    let n_kv_heads = cache.slots.len() / (slots::HEADER + capacity);
+    let (n_tokens, group) = (tile.positions.len(), tile.n_heads / n_kv_heads);
+    let (key_words, value_bytes) = (cache.key.key_bytes() / 4, cache.value.value_bytes());
+    for kv_head in 0..n_kv_heads {
+        let head = Cache {
+            keys: &cache.keys[kv_head * key_words..][..key_words],
+            values: &cache.values[kv_head * value_bytes..][..value_bytes],
+            slots: slots::positions(cache.slots, capacity, kv_head),
+            ..cache
+        };
+        let row = |i: usize| {
+            let (token, h) = (i / group, kv_head * group + i % group);
+            Row {
+                in_q: token * tile.n_heads + h,
+                in_scores: h * n_tokens + token,
+                mask: Mask::new(tile.positions[token], options.window),
+                slope: tile.slopes.map_or(0.0, |slopes| slopes[h]),
+            }
+        };
+        for start in (0..n_tokens * group).step_by(ROWS) {
+            let rows: [Row; ROWS] = core::array::from_fn(|i| row((start + i).min(n_tokens * group - 1)));
+            attend_rows(results, tile.q, &rows[..ROWS.min(n_tokens * group - start)], head, options);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Weighted sums of the values of a chunk.
+//!
+//! ```text
+//! for every 4 dims, for every group of 4 slots:
+//!   load one vector, lane = dim, byte = slot; for every row: dot with the splatted weights of the four slots
+//! out[row] += unit * the sums
+//! ```
+//! F32 and F16 rows are added up slot by slot, the slots that no row gives weight to left out.
+use super::rows::{Row, TILE};
+use super::softmax::Weights;
+use super::CHUNK;
+use crate::kernel::kv::values::BLOCK;
+use crate::kernel::kv::{KvType, Shape};
+use crate::quant::f16x4_to_f32x4;
+use crate::simd::*;
+
+/// `out[row] += weights[row] · values`, over `n_slots` slots, a multiple of 32.
+pub fn add(out: &mut [f32], rows: &[Row], weights: &[Weights; TILE], values: &[u8], n_slots: usize, shape: Shape) {
+    let n_blocks = n_slots / BLOCK;
+    let values = &values[..n_blocks * shape.value_block_bytes()];
+    let places: [*mut f32; TILE] = core::array::from_fn(|i| {
+        out[rows[i.min(rows.len() - 1)].in_q * shape.dim..][..shape.dim].as_mut_ptr()
+    });
+    // SAFETY: `places` are rows of `out` of `shape.dim` floats, as many as `rows`; `values` holds whole blocks.
+    unsafe {
+        match rows.len() {
+            1 => add_rows::<1>(places, weights, values, n_blocks, shape),
+            2 => add_rows::<2>(places, weights, values, n_blocks, shape),
+            3 => add_rows::<3>(places, weights, values, n_blocks, shape),
+            _ => add_rows::<4>(places, weights, values, n_blocks, shape),
+        }
+    }
+}
+
+unsafe fn add_rows<const R: usize>(
+    out: [*mut f32; TILE],
+    weights: &[Weights; TILE],
+    values: &[u8],
+    n_blocks: usize,
+    shape: Shape,
+) {
+    match shape.kind {
+        KvType::F32 => add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
+            v128_load(values.as_ptr().add(4 * (slot * shape.dim + dim)) as *const v128)
+        }),
+        KvType::F16 => add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
+            let halves = values.as_ptr().add(2 * (slot * shape.dim + dim));
+            f16x4_to_f32x4(i32x4_load_extend_i16x4(halves as *const i16))
+        }),
+        KvType::Q8_0 => add_codes::<R, false>(out, weights, values, n_blocks, shape),
+        KvType::Q4_0 => add_codes::<R, true>(out, weights, values, n_blocks, shape),
+    }
+}
+
+#[inline(always)]
+unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
+    out: [*mut f32; TILE],
+    weights: &[Weights; TILE],
+    values: &[u8],
+    n_blocks: usize,
+    shape: Shape,
+) {
+    let stride = shape.value_block_bytes();
+    for d in (0..shape.dim).step_by(4) {
+        let mut acc = [dot14_start(i32x4_splat(0)); R];
+        for block in 0..n_blocks {
+            let mut dot = |group: usize, codes: v128| {
+                let codes = dot14_bytes(codes);
+                for (r, acc) in acc.iter_mut().enumerate() {
+                    let words = weights[r].words.as_ptr().add(2 * (block * BLOCK / 4 + group));
+                    acc.0 = dot14_add(codes.0, v128_load32_splat(words), acc.0);
+                    acc.1 = dot14_add(codes.1, v128_load32_splat(words.add(1)), acc.1);
+                }
+            };
+            let codes = values.as_ptr().add(block * stride + 4 * BLOCK);
+            if FOUR_BITS {
+                for group in 0..BLOCK / 8 {
+                    let pair = v128_load(codes.add(d * BLOCK / 2 + 16 * group) as *const v128);
+                    dot(group, v128_and(pair, u8x16_splat(15)));
+                    dot(group + BLOCK / 8, u8x16_shr(pair, 4));
+                }
+            } else {
+                for group in 0..BLOCK / 4 {
+                    dot(group, v128_load(codes.add(d * BLOCK + 16 * group) as *const v128));
+                }
+            }
+        }
+        for r in 0..R {
+            let place = out[r].add(d) as *mut v128;
+            let sum = f32x4_convert_i32x4(dot14_join(acc[r]));
+            v128_store(place, f32x4_madd(sum, f32x4_splat(weights[r].unit), v128_load(place)));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn add_floats<const R: usize>(
+    out: [*mut f32; TILE],
+    weights: &[Weights; TILE],
+    n_blocks: usize,
+    dim: usize,
+    value: impl Fn(usize, usize) -> v128,
+) {
+    let (mut seen, mut n_seen) = ([0u8; CHUNK], 0);
+    for slot in 0..n_blocks * BLOCK {
+        seen[n_seen] = slot as u8;
+        n_seen += (0..R).any(|r| weights[r].floats[slot] != 0.0) as usize;
+    }
+    for d in (0..dim).step_by(4) {
+        let mut acc: [v128; R] = core::array::from_fn(|r| v128_load(out[r].add(d) as *const v128));
+        for &slot in &seen[..n_seen] {
+            let v = value(slot as usize, d);
+            for (r, acc) in acc.iter_mut().enumerate() {
+                *acc = f32x4_madd(v, f32x4_splat(weights[r].floats[slot as usize]), *acc);
+            }
+        }
+        for r in 0..R {
+            v128_store(out[r].add(d) as *mut v128, acc[r]);
+        }
+    }
+}

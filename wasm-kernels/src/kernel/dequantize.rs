@@ -1,0 +1,26 @@
+//! Rows of a weight matrix as f32: the embedding look-up. Values are those of the `gguf` package to the bit.
+use super::matmul_float::Float;
+use super::weights::Weights;
+use crate::quant::{Format, Unpacked};
+
+/// `out[i] = w[ids[i]]`.
+pub fn dequantize_rows<F: Format>(out: &mut [f32], w: Weights, ids: &[u32]) {
+    let mut block = Unpacked::EMPTY;
+    for (out, &id) in out.chunks_exact_mut(w.n_cols).zip(ids) {
+        for (i, out) in out.chunks_exact_mut(F::COLUMNS).enumerate() {
+            w.unpack::<F>(id as usize, i * F::COLUMNS, &mut block);
+            for (column, out) in out.iter_mut().enumerate() {
+                *out = block.value(column);
+            }
+        }
+    }
+}
+
+/// `out[i] = w[ids[i]]` of unquantised weights.
+pub fn widen_rows<W: Float>(out: &mut [f32], w: &[W], ids: &[u32], n_cols: usize) {
+    for (out, &id) in out.chunks_exact_mut(n_cols).zip(ids) {
+        for (out, w) in out.iter_mut().zip(&w[id as usize * n_cols..]) {
+            *out = w.widen();
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Kernels of Locket: stateless arithmetic over offsets into one linear memory.
+//!
+//! | module   | what                                                                       |
+//! |----------|----------------------------------------------------------------------------|
+//! | `abi`    | the exports; the only place where an offset becomes a slice                |
+//! | `kernel` | one file per operation, written once against `simd`                        |
+//! | `quant`  | one file per block format, and the table of them by ggml type id           |
+//! | `simd`   | 128-bit vectors: WASM's own, or an emulation for native tests              |
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code))]
+#[cfg(target_arch = "wasm32")]
+mod abi;
+mod kernel;
+#[cfg(test)]
+mod oracle;
+mod quant;
+mod simd;

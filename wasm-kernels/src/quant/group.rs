@@ -1,0 +1,99 @@
+//! A run of columns of four rows, taken apart for byte dot products.
+//!
+//! ```text
+//! low[block of 32 columns][step of 4 columns]  16 bytes: row r has columns 4 * step.. in bytes 4r..
+//! scales, offsets[block][half of 16 columns]   one f32 per row
+//! ```
+//! Codes are 7 bits without a sign, as the dot product wants its second operand: those that could be negative are 64
+//! larger. Codes of 8 bits have their sign bit in a plane of its own, `code = low - 128 * high`, which keeps them exact.
+use super::{Format, Unpacked};
+use crate::simd::*;
+
+/// Columns of a group: a multiple of every format's block.
+pub const GROUP_COLUMNS: usize = 512;
+const BLOCKS: usize = GROUP_COLUMNS / 32;
+type Sixteen = [u8; 16];
+type Four = [f32; 4];
+
+#[repr(C, align(16))]
+pub struct Group {
+    pub low: [[Sixteen; 8]; BLOCKS],
+    pub high: [[Sixteen; 8]; BLOCKS],
+    pub scales: [[Four; 2]; BLOCKS],
+    pub offsets: [[Four; 2]; BLOCKS],
+}
+
+impl Group {
+    pub const EMPTY: Self = Self {
+        low: [[[0; 16]; 8]; BLOCKS],
+        high: [[[0; 16]; 8]; BLOCKS],
+        scales: [[[0.0; 4]; 2]; BLOCKS],
+        offsets: [[[0.0; 4]; 2]; BLOCKS],
+    };
+
+    /// What is added to the codes of a format.
+    const fn bias<F: Format>() -> u8 {
+        if F::OFFSET || F::WIDE { 0 } else { 64 }
+    }
+
+    /// Puts one block of one row at block `at` of 32 columns.
+    pub fn place<F: Format>(&mut self, lane: usize, at: usize, block: &Unpacked) {
+        for (i, codes) in block.codes[..F::COLUMNS].chunks_exact(4).enumerate() {
+            for (j, &code) in codes.iter().enumerate() {
+                let code = (code as u8).wrapping_add(Self::bias::<F>());
+                self.low[at + i / 8][i % 8][4 * lane + j] = code & 127;
+                self.high[at + i / 8][i % 8][4 * lane + j] = code >> 7;
+            }
+        }
+        for i in 0..F::COLUMNS / 16 {
+            self.scales[at + i / 2][i % 2][lane] = block.scales[i];
+            self.offsets[at + i / 2][i % 2][lane] = block.offsets[i];
+        }
+    }
+
+    /// Makes every product with one row zero.
+    pub fn clear(&mut self, lane: usize) {
+        for four in self.scales.iter_mut().chain(&mut self.offsets).flatten() {
+            four[lane] = 0.0;
+        }
+    }
+
+    /// Puts the same block of four interleaved rows at block `at` of 32 columns.
+    ///
+    /// # Safety
+    /// `4 * F::BYTES` bytes are readable at `group`.
+    #[inline(always)]
+    pub unsafe fn place_vectors<F: Format>(&mut self, at: usize, group: *const u8) {
+        super::unrolled!(F::COLUMNS / 32, i => {
+            let vectors = F::vectors(group, i);
+            for (j, &code) in vectors.codes.iter().enumerate() {
+                if F::WIDE {
+                    store(&mut self.low[at + i][j], v128_and(code, u8x16_splat(127)));
+                    store(&mut self.high[at + i][j], v128_and(u16x8_shr(code, 7), u8x16_splat(1)));
+                } else {
+                    let bias = if F::OFFSET { 0 } else { 64 - (1 << F::BIAS_BITS) };
+                    store(&mut self.low[at + i][j], i8x16_add(code, i8x16_splat(bias)));
+                }
+            }
+            for half in 0..32 / F::GROUP {
+                store(&mut self.scales[at + i][half], vectors.scales[half]);
+                if F::OFFSET {
+                    store(&mut self.offsets[at + i][half], vectors.offsets[half]);
+                }
+            }
+        });
+    }
+}
+
+/// Loads four floats or sixteen codes.
+#[inline(always)]
+pub fn load<T>(lanes: &T) -> v128 {
+    const { assert!(core::mem::size_of::<T>() == 16) };
+    unsafe { v128_load(lanes as *const T as *const v128) }
+}
+
+#[inline(always)]
+fn store<T>(lanes: &mut T, value: v128) {
+    const { assert!(core::mem::size_of::<T>() == 16) };
+    unsafe { v128_store(lanes as *mut T as *mut v128, value) }
+}

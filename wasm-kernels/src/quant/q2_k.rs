@@ -1,0 +1,46 @@
+//! Q2_K: 256 columns; 16 bytes of scale (low nibble) and minimum (high nibble) per 16 columns, 64 bytes of 2-bit
+//! codes, d and dmin (f16). Byte l of half n holds columns 128n + 32k + l in bits 2k.
+use super::vectors::{bits, byte_as_f32, half_floats, words};
+use super::{f16_at, Format, Unpacked, Vectors};
+use crate::simd::*;
+use core::ops::Range;
+
+pub struct Q2K;
+
+impl Format for Q2K {
+    const COLUMNS: usize = 256;
+    const BYTES: usize = 84;
+    const HALF_FLOATS: Range<usize> = 80..84;
+    const GROUP: usize = 16;
+    const OFFSET: bool = true;
+
+    fn unpack(block: &[u8], out: &mut Unpacked) {
+        let (d, dmin) = (f16_at(block, 80), f16_at(block, 82));
+        for column in 0..256 {
+            let q = block[16 + 32 * (column / 128) + column % 32];
+            out.codes[column] = (q >> (2 * (column / 32 % 4)) & 3) as i8;
+        }
+        for (i, &packed) in block[..16].iter().enumerate() {
+            out.scales[i] = d * (packed & 15) as f32;
+            out.offsets[i] = -(dmin * (packed >> 4) as f32);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn vectors(group: *const u8, i: usize) -> Vectors {
+        // Vectors: 4 of scales and minima, then per half of the columns 8 of codes.
+        let q = words::<8>(group, 16 + 64 + 128 * (i / 4));
+        let codes = q.map(|q| match i % 4 {
+            0 => bits::<0>(q, 3),
+            1 => bits::<2>(q, 3),
+            2 => bits::<4>(q, 3),
+            _ => bits::<6>(q, 3),
+        });
+        let [packed] = words(group, 16 + 16 * (i / 2));
+        let (scales, mins) = (bits::<0>(packed, 15), bits::<4>(packed, 15));
+        let (d, dmin) = (half_floats(group, 0), half_floats(group, 1));
+        let scale = |half: usize| f32x4_mul(d, byte_as_f32(scales, 2 * (i % 2) + half));
+        let offset = |half: usize| f32x4_neg(f32x4_mul(dmin, byte_as_f32(mins, 2 * (i % 2) + half)));
+        Vectors { codes, scales: [scale(0), scale(1)], offsets: [offset(0), offset(1)] }
+    }
+}

@@ -1,0 +1,33 @@
+//! Q4_K: 256 columns; d and dmin (f16), 8 scales and minima of 6 bits in 12 bytes, 128 bytes of nibbles: of bytes
+//! 32c..32c+32 the low ones are columns 64c.., the high ones 64c + 32...
+use super::vectors::{bits, words};
+use super::{scales_6bit, Format, Unpacked, Vectors};
+use core::ops::Range;
+
+pub struct Q4K;
+
+impl Format for Q4K {
+    const COLUMNS: usize = 256;
+    const BYTES: usize = 144;
+    const HALF_FLOATS: Range<usize> = 0..4;
+    const GROUP: usize = 32;
+    const OFFSET: bool = true;
+
+    fn unpack(block: &[u8], out: &mut Unpacked) {
+        scales_6bit::unpack(block, out);
+        for (i, &q) in block[16..].iter().enumerate() {
+            let column = 64 * (i / 32) + i % 32;
+            out.codes[column] = (q & 15) as i8;
+            out.codes[column + 32] = (q >> 4) as i8;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn vectors(group: *const u8, i: usize) -> Vectors {
+        // Vectors: 3 of scales, then 8 of nibbles per 64 columns.
+        let q = words::<8>(group, 16 + 48 + 128 * (i / 2));
+        let codes = q.map(|q| if i % 2 == 0 { bits::<0>(q, 15) } else { bits::<4>(q, 15) });
+        let (scale, offset) = scales_6bit::vectors(group, i);
+        Vectors { codes, scales: [scale; 2], offsets: [offset; 2] }
+    }
+}

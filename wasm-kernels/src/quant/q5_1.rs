@@ -1,0 +1,26 @@
+//! Q5_1: 32 columns, scale d and offset m (f16), fifth bits and nibbles as in Q5_0.
+use super::vectors::{half_floats};
+use super::{f16_at, q5_0, Format, Unpacked, Vectors};
+use core::ops::Range;
+
+pub struct Q5_1;
+
+impl Format for Q5_1 {
+    const COLUMNS: usize = 32;
+    const BYTES: usize = 24;
+    const HALF_FLOATS: Range<usize> = 0..4;
+    const GROUP: usize = 32;
+    const OFFSET: bool = true;
+
+    fn unpack(block: &[u8], out: &mut Unpacked) {
+        q5_0::codes(&block[4..8], &block[8..24], &mut out.codes);
+        out.scales[..2].fill(f16_at(block, 0));
+        out.offsets[..2].fill(f16_at(block, 2));
+    }
+
+    #[inline(always)]
+    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
+        let codes = q5_0::vector_codes(group, 16);
+        Vectors { codes, scales: [half_floats(group, 0); 2], offsets: [half_floats(group, 1); 2] }
+    }
+}

@@ -1,0 +1,47 @@
+//! Q5_K: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit k of byte l is column 32k + l.
+use super::vectors::{bits, words};
+use super::{scales_6bit, Format, Unpacked, Vectors};
+use crate::simd::*;
+use core::ops::Range;
+
+pub struct Q5K;
+
+impl Format for Q5K {
+    const COLUMNS: usize = 256;
+    const BYTES: usize = 176;
+    const HALF_FLOATS: Range<usize> = 0..4;
+    const GROUP: usize = 32;
+    const OFFSET: bool = true;
+
+    fn unpack(block: &[u8], out: &mut Unpacked) {
+        scales_6bit::unpack(block, out);
+        for column in 0..256 {
+            let nibble = block[48 + 32 * (column / 64) + column % 32] >> (4 * (column / 32 % 2)) & 15;
+            let fifth = block[16 + column % 32] >> (column / 32) & 1;
+            out.codes[column] = (nibble | fifth << 4) as i8;
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn vectors(group: *const u8, i: usize) -> Vectors {
+        // Vectors: 3 of scales, 8 of fifth bits, then 8 of nibbles per 64 columns.
+        let q = words::<8>(group, 16 + 48 + 128 + 128 * (i / 2));
+        let fifths = words::<8>(group, 16 + 48);
+        let codes = core::array::from_fn(|j| {
+            let low = if i % 2 == 0 { bits::<0>(q[j], 15) } else { bits::<4>(q[j], 15) };
+            let fifth = match i {
+                0 => i16x8_shl(fifths[j], 4),
+                1 => i16x8_shl(fifths[j], 3),
+                2 => i16x8_shl(fifths[j], 2),
+                3 => i16x8_shl(fifths[j], 1),
+                4 => fifths[j],
+                5 => u16x8_shr(fifths[j], 1),
+                6 => u16x8_shr(fifths[j], 2),
+                _ => u16x8_shr(fifths[j], 3),
+            };
+            v128_or(low, v128_and(fifth, u8x16_splat(16)))
+        });
+        let (scale, offset) = scales_6bit::vectors(group, i);
+        Vectors { codes, scales: [scale; 2], offsets: [offset; 2] }
+    }
+}

@@ -1,0 +1,26 @@
+//! Q8_0: 32 columns, scale d (f16), 32 signed bytes.
+use super::vectors::{half_floats, words};
+use super::{f16_at, Format, Unpacked, Vectors};
+use core::ops::Range;
+
+pub struct Q8_0;
+
+impl Format for Q8_0 {
+    const COLUMNS: usize = 32;
+    const BYTES: usize = 34;
+    const HALF_FLOATS: Range<usize> = 0..2;
+    const WIDE: bool = true;
+    const GROUP: usize = 32;
+
+    fn unpack(block: &[u8], out: &mut Unpacked) {
+        for (code, &q) in out.codes.iter_mut().zip(&block[2..34]) {
+            *code = q as i8;
+        }
+        out.scales[..2].fill(f16_at(block, 0));
+    }
+
+    #[inline(always)]
+    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
+        Vectors::scaled(words(group, 8), half_floats(group, 0))
+    }
+}

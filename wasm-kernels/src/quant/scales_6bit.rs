@@ -1,0 +1,43 @@
+//! The 12 bytes in which Q4_K and Q5_K keep 8 scales and 8 minima of 6 bits.
+use super::vectors::{bits, byte_as_f32, half_floats, words};
+use super::{f16_at, Unpacked};
+use crate::simd::*;
+
+/// (scale, minimum) of sub-block `i` of 8.
+///
+/// The first four have the low 6 bits of a byte each; the other four a nibble in bytes 8..12, and their upper two
+/// bits on top of the first four.
+pub fn scale_and_min(packed: &[u8], i: usize) -> (u8, u8) {
+    if i < 4 {
+        return (packed[i] & 63, packed[4 + i] & 63);
+    }
+    let nibbles = packed[4 + i];
+    (nibbles & 15 | packed[i - 4] >> 6 << 4, nibbles >> 4 | packed[i] >> 6 << 4)
+}
+
+/// Scales and offsets of a block that starts with d, dmin (f16) and the 12 bytes.
+pub fn unpack(block: &[u8], out: &mut Unpacked) {
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
+    for i in 0..8 {
+        let (scale, min) = scale_and_min(&block[4..16], i);
+        out.scales[2 * i..2 * i + 2].fill(d * scale as f32);
+        out.offsets[2 * i..2 * i + 2].fill(-(dmin * min as f32));
+    }
+}
+
+/// (scale, offset) of sub-block `i` of four interleaved blocks.
+#[inline(always)]
+pub unsafe fn vectors(group: *const u8, i: usize) -> (v128, v128) {
+    // Byte s of a lane is about sub-blocks s and 4 + s.
+    let [scales, mins, nibbles] = words(group, 16);
+    let (scale, min) = if i < 4 {
+        (bits::<0>(scales, 63), bits::<0>(mins, 63))
+    } else {
+        (
+            v128_or(bits::<0>(nibbles, 15), bits::<2>(scales, 0x30)),
+            v128_or(bits::<4>(nibbles, 15), bits::<2>(mins, 0x30)),
+        )
+    };
+    let scale = f32x4_mul(half_floats(group, 0), byte_as_f32(scale, i % 4));
+    (scale, f32x4_neg(f32x4_mul(half_floats(group, 1), byte_as_f32(min, i % 4))))
+}
