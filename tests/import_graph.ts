@@ -8,14 +8,15 @@ const root = new URL("../", import.meta.url);
 
 /** Layers from the bottom up; a file may import from its own layer and from those before it. */
 const LAYERS = [
-  ["error.ts", "hparams.ts"],
+  ["error.ts", "hparams.ts", "turn.ts"],
   ["gguf"],
   ["memory"],
   ["kernels"],
   ["cache"],
   ["tokenizer", "sample"],
   ["model"],
-  ["generate.ts"],
+  ["generate.ts", "generate"],
+  ["session"],
   ["runtime"],
   ["cli"],
 ];

@@ -15,9 +15,8 @@ const REPLY_SHARE = 0.25;
 
 const command: Command = {
   name: "chat",
-  summary:
-    "Talks with a model that brings a chat template. A line is a message; /reset forgets, /exit ends, Ctrl-C " +
-    "cuts a reply short.",
+  summary: "Talks with a model that brings a chat template. A line is a message.\n" +
+    "/reset forgets the conversation, /exit ends it, Ctrl-C cuts a reply short.",
   options: {
     ...MODEL_OPTIONS,
     ...REPLY_OPTIONS,

@@ -11,7 +11,7 @@ import { formatBytes } from "./units.ts";
 /** One `deno task`. */
 export interface Command {
   readonly name: string;
-  /** One sentence. */
+  /** A sentence or two, on a line each. */
   readonly summary: string;
   /** The argument beside the options, such as `MODEL`. */
   readonly argument?: string;

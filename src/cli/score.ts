@@ -12,8 +12,8 @@ const OUTPUT_ROWS = 16;
 const command: Command = {
   name: "score",
   summary:
-    "Measures the mean negative log-likelihood (nats per token) and the perplexity of a text, over consecutive " +
-    "windows of --context tokens, each starting with BOS where the model has one.",
+    "Measures how well a model predicts a text: mean negative log-likelihood in nats per token, perplexity.\n" +
+    "The text is cut into windows of --context tokens, each starting with BOS where the model has one.",
   options: {
     ...MODEL_OPTIONS,
     "text-file": { value: "FILE", help: "The text" },

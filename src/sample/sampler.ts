@@ -24,6 +24,9 @@ import { topP } from "./top_p.ts";
 /** Colder than this is greedy: a logit ahead by 0.1 is already e^100 times as likely. */
 const LEAST_TEMPERATURE = 0.001;
 
+/** Survivors that nearly always hold what is drawn; bringing out the full number takes several times as long. */
+const FEW_SURVIVORS = 64;
+
 /** Chooses the tokens of one generation. Its only state is which tokens have been seen, and only for penalties. */
 export class Sampler {
   readonly #sampling: Sampling;
@@ -64,23 +67,45 @@ export class Sampler {
 
   #draw(row: LogitsRow, step: number): number {
     const { temperature, topK, topP: p, minP: least, seed } = this.#sampling;
-    const whole = topK === 0;
-    const { ids, values } = row.top(Math.min(whole ? MAX_SURVIVORS : topK, row.nVocab));
-    const probs = this.#probs;
     const u = uniform(seed, step);
-    if (!whole) {
-      temper(probs, values, temperature);
-    } else {
-      row.scale(1 / temperature);
-      const logSumExp = row.logSumExp();
-      temper(probs, values, temperature, logSumExp);
-      const mass = massOf(probs, ids.length);
-      const tail = p === 1 && least === 0 && u >= mass ? drawTail(row, ids, logSumExp, u - mass) : undefined;
-      row.scale(temperature);
-      if (tail !== undefined) return tail;
-      if (p === 1 && least === 0) return ids[drawSurvivor(probs, ids.length, u)];
+    if (topK > 0) {
+      const { ids, values } = row.top(Math.min(topK, row.nVocab));
+      temper(this.#probs, values, temperature);
+      return this.#drawCut(ids, u);
     }
-    const count = minP(probs, topP(probs, ids.length, p), least);
-    return ids[drawSurvivor(probs, count, u * massOf(probs, count))];
+    row.scale(1 / temperature);
+    const id = p === 1 && least === 0 ? this.#drawWhole(row, u) : this.#drawWidening(row, u);
+    row.scale(temperature);
+    return id;
+  }
+
+  /** From the whole vocabulary, tempered. */
+  #drawWhole(row: LogitsRow, u: number): number {
+    const { ids, values } = row.top(Math.min(FEW_SURVIVORS, row.nVocab));
+    const logSumExp = row.logSumExp();
+    temper(this.#probs, values, 1, logSumExp);
+    const mass = massOf(this.#probs, ids.length);
+    return u < mass ? ids[drawSurvivor(this.#probs, ids.length, u)] : drawTail(row, ids, logSumExp, u - mass);
+  }
+
+  /** From what top-p and min-p leave of the whole vocabulary, tempered: few survivors mostly do. */
+  #drawWidening(row: LogitsRow, u: number): number {
+    const logSumExp = row.logSumExp();
+    for (let n = FEW_SURVIVORS;; n = MAX_SURVIVORS) {
+      const { ids, values } = row.top(Math.min(n, row.nVocab));
+      temper(this.#probs, values, 1, logSumExp);
+      if (n === MAX_SURVIVORS || this.#cut(ids.length) < ids.length) return this.#drawCut(ids, u);
+    }
+  }
+
+  #drawCut(ids: Uint32Array, u: number): number {
+    const count = this.#cut(ids.length);
+    return ids[drawSurvivor(this.#probs, count, u * massOf(this.#probs, count))];
+  }
+
+  /** How many of the survivors top-p and min-p leave. */
+  #cut(count: number): number {
+    const probs = this.#probs;
+    return minP(probs, topP(probs, count, this.#sampling.topP), this.#sampling.minP);
   }
 }

@@ -7,10 +7,10 @@ const MODEL = "models/locket-books-q8_0.gguf";
 for (const name of COMMANDS) {
   Deno.test(`${name} --help shows its options and an example`, async () => {
     const help = await succeed(name, ["--help"]);
-    assertMatch(help, new RegExp(`^[^\\n]+\\n\\nUsage: deno task ${name} `));
+    assertMatch(help, new RegExp(`^[^]+\\n\\nUsage: deno task ${name} `));
     assertStringIncludes(help, "--help");
     assertStringIncludes(help, `Example: deno task ${name}`);
-    assert(help.split("\n").every((line) => line.length <= 160));
+    assert(help.split("\n").every((line) => line.length <= 120));
   });
 
   Deno.test(`${name} refuses what it does not know`, async () => {
@@ -31,7 +31,9 @@ Deno.test("tokenize shows ids that make the text again", async () => {
 Deno.test("inspect shows metadata and tensors of the bundled and of a given model", async () => {
   const text = await succeed("inspect", [MODEL]);
   assertEquals(await succeed("inspect"), text);
-  for (const wanted of ["general.architecture", "token_embd.weight", "Q8_0"]) assertStringIncludes(text, wanted);
+  for (const wanted of ["general.architecture", "token_embd.weight", "Q8_0"]) {
+    assertStringIncludes(text, wanted);
+  }
   const { metadata, tensors, file_bytes } = await json("inspect", [MODEL]);
   assertEquals(metadata["general.architecture"], "llama");
   assertEquals(file_bytes, (await Deno.stat(new URL(`../../${MODEL}`, import.meta.url))).size);
@@ -44,8 +46,11 @@ Deno.test("plan tells what a model takes, and what context fits", async () => {
   assertEquals(regions.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0), total_bytes);
   const loaded = await json("generate", ["--context", "512", "--max-tokens", "1"]);
   assertEquals(loaded.memory, { wasm_bytes: total_bytes, regions });
-  const { largest_context } = await json("plan", [MODEL, "--max-bytes", String(total_bytes)]
-    .concat("--context", "512"));
+  const { largest_context } = await json(
+    "plan",
+    [MODEL, "--max-bytes", String(total_bytes)]
+      .concat("--context", "512"),
+  );
   assert(largest_context >= 512);
   const args = ["--max-bytes", String(total_bytes), "--context"];
   await succeed("plan", [MODEL, ...args, String(largest_context)]);
@@ -62,23 +67,18 @@ Deno.test("chat needs a chat template and says so", async () => {
 Deno.test("chat answers each line by the model's template, and remembers", async () => {
   await withFile(await withChatTemplate(), async (path) => {
     const options = ["--model", path, "--temperature", "0", "--max-tokens", "8", "--ignore-eos"];
-    const [first, second, third] = replies(await succeed("chat", options, "Good morning\nWho is there?\n"));
-    assertEquals([first.length > 0, second.length > 0, third], [true, true, undefined]);
+    const first = (await succeed("chat", options, "Good morning\n")).slice(0, -1);
+    const both = await succeed("chat", options, "Good morning\n\nWho is there?\n");
     const prompt = `user: Good morning\nassistant:${first}\nuser: Who is there?\nassistant:`;
     const whole = await json("generate", ["--prompt", prompt, "--max-tokens", "8", "--ignore-eos"]);
-    assertEquals(second, whole.text);
+    assertEquals(both, `${first}\n${whole.text}\n`);
     const reset = await succeed("chat", options, "Good morning\n/reset\nGood morning\n/exit\nGood morning\n");
-    assertEquals(replies(reset), [first, first]);
+    assertEquals(reset, `${first}\n${first}\n`);
     const { code, stderr } = await run("chat", [...options, "--context", "64"], "Good morning\n".repeat(9));
     assertEquals(code, 0);
     assertStringIncludes(stderr, "forgotten");
   }, ".gguf");
 });
-
-/** Replies of eight tokens each: their border is what the template writes between them. */
-function replies(output: string): string[] {
-  return output.split("\u0001\n").filter((reply) => reply !== "");
-}
 
 /** The bundled model with a chat template in front of its other keys. */
 async function withChatTemplate(): Promise<Uint8Array> {
@@ -88,7 +88,9 @@ async function withChatTemplate(): Promise<Uint8Array> {
   const template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}assistant:";
   const bare = 8 + key.length + 4 + 8 + template.length;
   // A multiple of the file's alignment keeps every tensor aligned.
-  const text = encoder.encode(template.replace("{% endfor %}", (tag) => tag + `{#${" ".repeat(60 - bare % 32)}#}`));
+  const text = encoder.encode(
+    template.replace("{% endfor %}", (tag) => tag + `{#${" ".repeat(60 - bare % 32)}#}`),
+  );
   const pair = new Uint8Array(8 + key.length + 4 + 8 + text.length);
   const view = new DataView(pair.buffer);
   view.setBigUint64(0, BigInt(key.length), true);

@@ -34,7 +34,18 @@ Deno.test("generate --json has the promised shape", async () => {
 });
 
 Deno.test("generate streams the text that --json tells of", async () => {
-  const args = ["--prompt", PROMPT, "--max-tokens", "20", "--temperature", "0.9", "--top-p", "0.9", "--seed", "4"];
+  const args = [
+    "--prompt",
+    PROMPT,
+    "--max-tokens",
+    "20",
+    "--temperature",
+    "0.9",
+    "--top-p",
+    "0.9",
+    "--seed",
+    "4",
+  ];
   const { text, prompt_tokens, tokens } = await json("generate", args);
   assertEquals(await succeed("generate", args), text + "\n");
   const [, , ...rest] = args;
@@ -53,7 +64,7 @@ Deno.test("generate works without any option but a length", async () => {
 Deno.test("generate ends before a stop text", async () => {
   const args = ["--prompt", PROMPT, "--max-tokens", "30"];
   const { text } = await json("generate", args);
-  const stops = ["--stop", "\u0000", "--stop", text.slice(10, 13)];
+  const stops = ["--stop", "never said", "--stop", text.slice(10, 13)];
   const stopped = await json("generate", [...args, ...stops]);
   assertEquals(stopped.text, text.slice(0, text.indexOf(text.slice(10, 13))));
   assertEquals(stopped.finish_reason, "stop");
@@ -69,7 +80,11 @@ Deno.test("generate loads a model from a URL", async () => {
     return new Response(part, { status: 206, headers: { "content-range": range } });
   });
   const args = ["--prompt", PROMPT, "--max-tokens", "5"];
-  const { tokens } = await json("generate", ["--model", `http://127.0.0.1:${server.addr.port}/m.gguf`, ...args]);
+  const { tokens } = await json("generate", [
+    "--model",
+    `http://127.0.0.1:${server.addr.port}/m.gguf`,
+    ...args,
+  ]);
   assertEquals(tokens, (await json("generate", args)).tokens);
   await server.shutdown();
 });
@@ -83,7 +98,11 @@ Deno.test("generate takes a smaller context and another cache where asked", asyn
 
 Deno.test("generate stops quietly when its reader has gone", async () => {
   const child = new Deno.Command("sh", {
-    args: ["-c", '"$0" run --allow-read src/cli/generate.ts --max-tokens 300 --ignore-eos | head -c 1', Deno.execPath()],
+    args: [
+      "-c",
+      '"$0" run --allow-read src/cli/generate.ts --max-tokens 300 --ignore-eos | head -c 1',
+      Deno.execPath(),
+    ],
     cwd: new URL("../../", import.meta.url),
     stdout: "piped",
     stderr: "piped",
@@ -122,25 +141,46 @@ Deno.test("logits is the full row, and its largest is what generate takes", asyn
 Deno.test("demo tells a story, its speed and its memory", async () => {
   const { code, stdout } = await run("demo", ["--max-tokens", "20"]);
   assertEquals(code, 0);
-  for (const wanted of [PROMPT, "tokens a second", "as planned", "weights", "kv"]) assertStringIncludes(stdout, wanted);
+  for (const wanted of [PROMPT, "tokens a second", "as planned", "weights", "kv"]) {
+    assertStringIncludes(stdout, wanted);
+  }
 });
 
 Deno.test("bad values are refused by name before a model is loaded", async () => {
   const nowhere = ["--model", "nowhere.gguf"];
-  await fail("generate", [...nowhere, "--max-tokens", "none"], /--max-tokens is "none", wanted an integer of at least 1/);
-  await fail("generate", [...nowhere, "--temperature", "-1"], /--temperature is -1, wanted 0 … 100; see `deno task/);
+  await fail(
+    "generate",
+    [...nowhere, "--max-tokens", "none"],
+    /--max-tokens is "none", wanted an integer of at least 1/,
+  );
+  await fail(
+    "generate",
+    [...nowhere, "--temperature", "-1"],
+    /--temperature is -1, wanted 0 … 100; see `deno task/,
+  );
   await fail("generate", [...nowhere, "--top-p", "2"], /--top-p is 2/);
   await fail("generate", [...nowhere, "--seed", "1.5"], /--seed is "1.5"/);
-  await fail("generate", [...nowhere, "--max-bytes", "12 bananas"], /--max-bytes is "12 bananas", wanted a size/);
+  await fail(
+    "generate",
+    [...nowhere, "--max-bytes", "12 bananas"],
+    /--max-bytes is "12 bananas", wanted a size/,
+  );
   await fail("generate", [...nowhere, "--stop="], /--stop/);
-  await fail("generate", [...nowhere, "--prompt-tokens", "1,b"], /--prompt-tokens is "1,b", wanted token ids/);
+  await fail(
+    "generate",
+    [...nowhere, "--prompt-tokens", "1,b"],
+    /--prompt-tokens is "1,b", wanted token ids/,
+  );
   await fail("generate", ["--prompt", "a", "--prompt-tokens", "1"], /no --prompt beside it/);
   await fail("score", [], /--text-file/);
 });
 
 Deno.test("what the model or the file does not allow is one line", async () => {
   await fail("generate", ["--model", "nowhere.gguf"], /nowhere.gguf: can't be opened.*check the path/);
-  await fail("generate", ["--model", "http://127.0.0.1:9/m.gguf"], /127\.0\.0\.1:9/);
+  const gone = () => new Response("not here", { status: 404 });
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, gone);
+  await fail("generate", ["--model", `http://127.0.0.1:${server.addr.port}/m.gguf`], /404/);
+  await server.shutdown();
   await fail("generate", ["--model", "deno.json"], /deno\.json|magic/i);
   await fail("generate", ["--max-bytes", "1MB"], /needs .* the budget is 1.00 MB; give a larger --max-bytes/);
   await fail("generate", ["--context", "99999999"], /--context is 99999999/);

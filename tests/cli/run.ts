@@ -2,7 +2,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
-const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))) as { tasks: Record<string, string> };
+const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))) as {
+  tasks: Record<string, string>;
+};
 
 export interface Outcome {
   readonly code: number;

@@ -223,9 +223,11 @@ Deno.test("a reader that leaves during the prompt stops it", async () => {
 });
 
 Deno.test("a signal aborted beforehand rejects before anything is computed", async () => {
-  const error = await assertRejects(() => reply({ signal: AbortSignal.abort("never mind") }).catch((reason) => {
-    throw new Error(reason);
-  }));
+  const error = await assertRejects(() =>
+    reply({ signal: AbortSignal.abort("never mind") }).catch((reason) => {
+      throw new Error(reason);
+    })
+  );
   assertEquals((error as Error).message, "never mind");
 });
 

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertInstanceOf, assertStringIncludes } from "@std/assert";
 import { GgufError, UnsupportedModelError } from "../../src/error.ts";
 import { GgmlType } from "../../src/gguf/mod.ts";
-import type { ReadModel } from "./read.ts";
+import { type ReadModel, readModel } from "./read.ts";
 import { judge } from "./verdict.ts";
 import { Bytes, type Value, writeGguf, type WriteTensor } from "./writer.ts";
 
@@ -261,6 +261,30 @@ Deno.test("a stream that promises 100 MB and ends gets no memory for them", asyn
 
 Deno.test("arrays nested eight deep are read", async () => {
   assert(!(await judge(deep(8)) instanceof Error));
+});
+
+Deno.test("nested arrays are counted over the whole file", async () => {
+  const out = start(0, 2);
+  for (const key of ["k", "l"]) {
+    out.string(key).u32(9).u32(9).u64(40_000);
+    for (let i = 0; i < 40_000; i++) out.u32(0).u64(0);
+  }
+  const error = await judge(out.finish()) as GgufError;
+  assertStringIncludes(error.message, "40000 nested arrays, wanted at most 25536 more");
+  assertEquals(error.field, "l");
+});
+
+Deno.test("strings that never end are refused at the header's bound", async () => {
+  const head = start(0, 1).string("k").u32(9).u32(8).u64(2 ** 23).finish();
+  const word = new Bytes().u64(2 ** 20 - 8).raw(new Uint8Array(2 ** 20 - 8)).finish();
+  let pieces = 0;
+  const endless = new ReadableStream<Uint8Array>({
+    pull: (controller) => controller.enqueue(pieces++ === 0 ? head : word),
+  }, { highWaterMark: 0 });
+  const error = await readModel(endless).catch((error) => error);
+  assertInstanceOf(error, GgufError);
+  assertStringIncludes(error.message, "headers are read up to byte 134217728");
+  assertEquals([error.field, pieces], ["k[127]", 129]);
 });
 
 Deno.test("a changed byte of a weight is not the reader's to find", async () => {

@@ -96,13 +96,17 @@ def quantize(weights, ggml_type):
     return out
 
 
-def logits(path, ids, positions):
-    """Logits [len(positions), nVocab] of a prompt evaluated in one batch, cache f32, no flash attention."""
+def logits(path, ids, positions, context=0):
+    """Logits [len(positions), nVocab] of a prompt evaluated in one batch, cache f32, no flash attention.
+
+    context: tokens of context, 0 for the model's own.
+    """
     _messages.clear()
     model = _llama.llama_model_load_from_file(os.fsencode(path), _llama.llama_model_default_params())
     if not model:
         raise RuntimeError(f"llama.cpp does not load {path}: {''.join(_messages)}")
     params = _llama.llama_context_default_params()
+    params.field(0, "<I", 512, context)
     params.field(28, "<i", 4, 1)  # n_threads: one, so that sums do not depend on the machine
     params.field(32, "<i", 4, 1)  # n_threads_batch
     params.field(52, "<i", -1, 0)  # flash_attn_type: disabled

@@ -21,27 +21,32 @@ for (const binary of ["simd128", "relaxed"] as const) {
 
   Deno.test(`KernelRow does what plain TypeScript does (${binary})`, () => {
     const number = fc.float({ min: -40, max: 40, noNaN: true });
-    fc.assert(fc.property(
-      fc.array(number, { minLength: 1, maxLength: MAX_VOCAB, size: "max" }),
-      fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 9 })), { maxLength: 600, size: "max" }),
-      (values, pairs) => {
-        const n = values.length;
-        const row = new KernelRow(kernels, arena, logits, n, space);
-        const plain = new PlainRow(values);
-        row.view().set(values);
-        const unique = new Map(pairs.map(([id, count]) => [id % n, count]));
-        const [ids, counts] = [[...unique.keys()], [...unique.values()]];
-        for (const one of [row, plain]) {
-          one.add(ids, counts.map((count) => count / 4));
-          one.penalize(ids, counts, { repetition: 1.5, frequency: 0.25, presence: 0.5 });
-          one.scale(0.5);
-        }
-        row.view().forEach((x, id) => assertAlmostEquals(x, plain.view()[id], 1e-4));
-        plain.view().set(row.view());
-        assertEquals(row.argmax(), plain.argmax());
-        for (const k of [1, Math.min(n, 20), Math.min(n, MAX_SURVIVORS)]) assertEquals(row.top(k), plain.top(k));
-        assertAlmostEquals(row.logSumExp(), plain.logSumExp(), 1e-4);
-      },
-    ), { numRuns: 60 });
+    fc.assert(
+      fc.property(
+        fc.array(number, { minLength: 1, maxLength: MAX_VOCAB, size: "max" }),
+        fc.array(fc.tuple(fc.nat(), fc.integer({ min: 1, max: 9 })), { maxLength: 600, size: "max" }),
+        (values, pairs) => {
+          const n = values.length;
+          const row = new KernelRow(kernels, arena, logits, n, space);
+          const plain = new PlainRow(values);
+          row.view().set(values);
+          const unique = new Map(pairs.map(([id, count]) => [id % n, count]));
+          const [ids, counts] = [[...unique.keys()], [...unique.values()]];
+          for (const one of [row, plain]) {
+            one.add(ids, counts.map((count) => count / 4));
+            one.penalize(ids, counts, { repetition: 1.5, frequency: 0.25, presence: 0.5 });
+            one.scale(0.5);
+          }
+          row.view().forEach((x, id) => assertAlmostEquals(x, plain.view()[id], 1e-4));
+          plain.view().set(row.view());
+          assertEquals(row.argmax(), plain.argmax());
+          for (const k of [1, Math.min(n, 20), Math.min(n, MAX_SURVIVORS)]) {
+            assertEquals(row.top(k), plain.top(k));
+          }
+          assertAlmostEquals(row.logSumExp(), plain.logSumExp(), 1e-4);
+        },
+      ),
+      { numRuns: 60 },
+    );
   });
 }

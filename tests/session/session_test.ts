@@ -45,5 +45,8 @@ Deno.test("Session survives a prompt that is too long", async () => {
   await (await session.generate([5, 6, 7], { maxTokens: 2 })).result();
   await assertRejects(() => session.generate(new Array(33).fill(5)), OptionError);
   const { tokens } = await (await session.generate([5, 6, 7], { maxTokens: 2 })).result();
-  assertEquals(tokens, (await generate(await loadBundled({ context: 32 }), [5, 6, 7], { maxTokens: 2 }).result()).tokens);
+  assertEquals(
+    tokens,
+    (await generate(await loadBundled({ context: 32 }), [5, 6, 7], { maxTokens: 2 }).result()).tokens,
+  );
 });
