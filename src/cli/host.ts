@@ -43,9 +43,13 @@ export function processBytes(): { readonly resident: number; readonly heap: numb
   return { resident: rss, heap: heapUsed };
 }
 
-/** A whole text file. */
-export async function readText(path: string): Promise<string> {
-  return await Deno.readTextFile(path);
+/** A whole text file; `undefined` when it can't be read. */
+export async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Lines of standard input, as they are entered. */

@@ -47,8 +47,20 @@ export async function readPrompt(args: Arguments): Promise<string | readonly num
 /** The prompt where it can only be text. */
 export async function readPromptText(args: Arguments): Promise<string> {
   refuseTwo(args);
-  const file = args.string("prompt-file");
-  return file === undefined ? args.string("prompt") ?? "" : await readText(file);
+  return await readFileOption(args, "prompt-file") ?? args.string("prompt") ?? "";
+}
+
+/**
+ * The text of the file that an option names; `undefined` when the option is not there.
+ *
+ * @throws {OptionError} When the file can't be read.
+ */
+export async function readFileOption(args: Arguments, name: string): Promise<string | undefined> {
+  const path = args.string(name);
+  if (path === undefined) return undefined;
+  const text = await readText(path);
+  if (text === undefined) throw new OptionError(name, path, "a text file that can be read");
+  return text;
 }
 
 /** @throws {OptionError} When the prompt was given in more than one way. */

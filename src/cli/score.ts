@@ -3,8 +3,9 @@ import type { Model } from "../model/engine.ts";
 import { OptionError } from "../error.ts";
 import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
-import { readText, write } from "./host.ts";
+import { write } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
+import { readFileOption } from "./prompt.ts";
 
 /** Rows of logits computed at once. */
 const OUTPUT_ROWS = 16;
@@ -22,12 +23,11 @@ const command: Command = {
   example: "deno task score --text-file README.md --context 256",
 
   async run(args: Arguments): Promise<void> {
-    const file = args.string("text-file");
-    if (file === undefined) throw new OptionError("--text-file", "", "a text file");
-    const text = await readText(file);
+    const text = await readFileOption(args, "text-file");
+    if (text === undefined) throw new OptionError("text-file", "", "a text file");
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
     const { nll, tokens } = await score(model, text);
-    if (tokens === 0) throw new OptionError("--text-file", file, "a text of two tokens at least");
+    if (tokens === 0) throw new OptionError("text-file", text, "a text of two tokens at least");
     const mean = nll / tokens;
     const perplexity = Math.exp(mean);
     if (args.on("json")) write(JSON.stringify({ tokens, nll: mean, perplexity }) + "\n");

@@ -26,6 +26,8 @@ import { StopStrings } from "./stop_strings.ts";
  * pull computes one token.
  */
 export class Generation implements AsyncIterable<TokenEvent> {
+  /** The text as it becomes certain, computed as it is read. Cancelling it ends the generation. */
+  readonly textStream: ReadableStream<string>;
   readonly #on: Model | Sequence;
   readonly #prompt: readonly number[];
   readonly #options: GenerateOptions;
@@ -55,6 +57,11 @@ export class Generation implements AsyncIterable<TokenEvent> {
     this.#nTop = completeLogprobs(options.logprobs);
     this.#signal = options.signal ? AbortSignal.any([options.signal, this.#left.signal]) : this.#left.signal;
     this.#events = this.#run();
+    // Without a queue of its own the stream asks for a piece only when its reader does.
+    this.textStream = new ReadableStream<string>({
+      pull: (controller) => this.#pull(controller),
+      cancel: () => this.cancel(),
+    }, { highWaterMark: 0 });
   }
 
   /** The tokens, each computed when it is asked for. Leaving the loop ends the generation. */
@@ -66,20 +73,6 @@ export class Generation implements AsyncIterable<TokenEvent> {
         return { done: true, value: undefined };
       },
     };
-  }
-
-  /** The text as it becomes certain, computed as it is read. Cancelling it ends the generation. */
-  get textStream(): ReadableStream<string> {
-    return new ReadableStream<string>({
-      pull: async (controller) => {
-        for (;;) {
-          const { done, value } = await this.#events.next();
-          if (done) return controller.close();
-          if (value.text !== "") return controller.enqueue(value.text);
-        }
-      },
-      cancel: () => this.cancel(),
-    }, { highWaterMark: 0 });
   }
 
   /** Runs to the end whatever nobody has read, and tells of the whole. Rejects as the reading does. */
@@ -106,10 +99,19 @@ export class Generation implements AsyncIterable<TokenEvent> {
     return this.#tokens;
   }
 
-  /** Ends the generation, also within its prompt; the result then tells of what there is. */
+  /** Ends the generation, also within its prompt, as if it had come to its end: nothing rejects. */
   async cancel(): Promise<void> {
     this.#left.abort();
-    await this.#events.return().catch(() => {});
+    await this.#events.return();
+  }
+
+  /** Hands over the next piece of text, past tokens that complete none. */
+  async #pull(controller: ReadableStreamDefaultController<string>): Promise<void> {
+    for (;;) {
+      const { done, value } = await this.#events.next();
+      if (done) return controller.close();
+      if (value.text !== "") return controller.enqueue(value.text);
+    }
   }
 
   async *#run(): AsyncGenerator<TokenEvent, void> {
@@ -119,7 +121,8 @@ export class Generation implements AsyncIterable<TokenEvent> {
       if (this.#on instanceof Model) own = this.#on.sequence();
       yield* this.#reply(own ?? this.#on as Sequence);
     } catch (error) {
-      if (!this.#left.signal.aborted) this.#failure = { error };
+      if (error === this.#left.signal.reason) return;
+      this.#failure = { error };
       throw error;
     } finally {
       own?.release();

@@ -2,11 +2,11 @@
  * The order in which samplers act on one row of logits:
  *
  *     bias → penalties → greedy                                      at temperature 0, else
- *     bias → penalties → topk kernel → temperature → top-k → top-p → min-p → draw
+ *     bias → penalties → temperature → top-k → top-p → min-p → draw
  *
  * With top-k the probabilities that top-p and min-p see are normalised among the k; without it they are shares of
- * the whole vocabulary. Without any truncation the draw is exact over the whole vocabulary: survivors are only tried
- * first, since they nearly always hold the mass.
+ * the whole vocabulary, and at most 256 tokens are left. Without any truncation the draw is exact over the whole
+ * vocabulary: survivors are only tried first, since they nearly always hold the mass.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { minP } from "./min_p.ts";
 import type { Sampling } from "./options.ts";
 import { SeenPenalty } from "./penalties.ts";
 import { uniform } from "./random.ts";
-import { temper } from "./temperature.ts";
+import { logSumExp, shares } from "./softmax.ts";
 import { topP } from "./top_p.ts";
 
 /** Colder than this is greedy: a logit ahead by 0.1 is already e^100 times as likely. */
@@ -66,40 +66,45 @@ export class Sampler {
   }
 
   #draw(row: LogitsRow, step: number): number {
-    const { temperature, topK, topP: p, minP: least, seed } = this.#sampling;
+    const { temperature, topK, topP, minP, seed } = this.#sampling;
     const u = uniform(seed, step);
-    if (topK > 0) {
-      const { ids, values } = row.top(Math.min(topK, row.nVocab));
-      temper(this.#probs, values, temperature);
-      return this.#drawCut(ids, u);
-    }
     row.scale(1 / temperature);
-    const id = p === 1 && least === 0 ? this.#drawWhole(row, u) : this.#drawWidening(row, u);
+    let id: number;
+    if (topK > 0) id = this.#drawTop(row, topK, u);
+    else if (topP === 1 && minP === 0) id = this.#drawWhole(row, u);
+    else id = this.#drawWidening(row, u);
     row.scale(temperature);
     return id;
   }
 
-  /** From the whole vocabulary, tempered. */
-  #drawWhole(row: LogitsRow, u: number): number {
-    const { ids, values } = row.top(Math.min(FEW_SURVIVORS, row.nVocab));
-    const logSumExp = row.logSumExp();
-    temper(this.#probs, values, 1, logSumExp);
-    const mass = massOf(this.#probs, ids.length);
-    return u < mass ? ids[drawSurvivor(this.#probs, ids.length, u)] : drawTail(row, ids, logSumExp, u - mass);
+  /** From the k best, whose probabilities are normalised among them. */
+  #drawTop(row: LogitsRow, k: number, u: number): number {
+    const { ids, values } = row.top(Math.min(k, row.nVocab));
+    shares(this.#probs, values, logSumExp(values));
+    return this.#drawFrom(ids, this.#cut(ids.length), u);
   }
 
-  /** From what top-p and min-p leave of the whole vocabulary, tempered: few survivors mostly do. */
+  /** From the whole vocabulary. */
+  #drawWhole(row: LogitsRow, u: number): number {
+    const total = row.logSumExp();
+    const { ids, values } = row.top(Math.min(FEW_SURVIVORS, row.nVocab));
+    shares(this.#probs, values, total);
+    const mass = massOf(this.#probs, ids.length);
+    return u < mass ? ids[drawSurvivor(this.#probs, ids.length, u)] : drawTail(row, ids, total, u - mass);
+  }
+
+  /** From what top-p and min-p leave of the whole vocabulary: a few survivors mostly hold all of it. */
   #drawWidening(row: LogitsRow, u: number): number {
-    const logSumExp = row.logSumExp();
+    const total = row.logSumExp();
     for (let n = FEW_SURVIVORS;; n = MAX_SURVIVORS) {
       const { ids, values } = row.top(Math.min(n, row.nVocab));
-      temper(this.#probs, values, 1, logSumExp);
-      if (n === MAX_SURVIVORS || this.#cut(ids.length) < ids.length) return this.#drawCut(ids, u);
+      shares(this.#probs, values, total);
+      const count = this.#cut(ids.length);
+      if (count < ids.length || n === MAX_SURVIVORS) return this.#drawFrom(ids, count, u);
     }
   }
 
-  #drawCut(ids: Uint32Array, u: number): number {
-    const count = this.#cut(ids.length);
+  #drawFrom(ids: Uint32Array, count: number, u: number): number {
     return ids[drawSurvivor(this.#probs, count, u * massOf(this.#probs, count))];
   }
 

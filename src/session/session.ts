@@ -9,7 +9,25 @@ import type { Generation } from "../generate/generation.ts";
 import type { GenerateOptions } from "../generate/options.ts";
 import type { Sequence } from "../model/sequence.ts";
 
-/** A sequence that knows which tokens it holds. */
+/**
+ * A sequence that knows which tokens it holds.
+ *
+ * @example
+ * ```ts
+ * import { loadModel, Session } from "@locket/locket";
+ * import { assert } from "@std/assert";
+ *
+ * const model = await loadModel("models/locket-books-q8_0.gguf");
+ * const session = new Session(model.sequence());
+ * const text = "It was late, and the old house";
+ * const { text: reply } = await (await session.generate(model.tokenizer.encode(text), { maxTokens: 8 })).result();
+ *
+ * const more = model.tokenizer.encode(`${text}${reply} The door`);
+ * await (await session.generate(more, { maxTokens: 8 })).result();
+ * assert(session.reusedTokens >= 5);
+ * model.dispose();
+ * ```
+ */
 export class Session {
   readonly #sequence: Sequence;
   /** Every token that was read or chosen; the sequence holds a prefix of them. */

@@ -119,10 +119,30 @@ Deno.test("choose() draws from the softmax of the top k", () => {
   assert(statistic < bound, `${statistic} against ${bound}`);
 });
 
-Deno.test("choose() without truncation reaches the tokens beyond the 256 survivors", () => {
+Deno.test("choose() without truncation reaches the tokens beyond the survivors", () => {
   const row = Array.from({ length: 400 }, (_, i) => Math.sin(i * 12.9898) * 0.5);
   const [statistic, bound] = chiSquare(row, { temperature: 1 }, softmax(row), 4000);
   assert(statistic < bound, `${statistic} against ${bound}`);
+});
+
+Deno.test("choose() brings out more survivors where top-p or min-p leave many", () => {
+  const row = Array.from({ length: 400 }, (_, i) => Math.sin(i * 12.9898) * 0.5);
+  const probs = softmax(row.map(Math.fround));
+  const order = Array.from(row.keys()).sort((a, b) => probs[b] - probs[a]);
+  let mass = 0;
+  const leave = {
+    "topP 0.5": order.filter((id) => (mass += probs[id]) - probs[id] < 0.5),
+    "minP 0.6": order.filter((id) => probs[id] >= 0.6 * probs[order[0]]),
+  };
+  for (const [name, left] of Object.entries(leave)) {
+    assert(left.length > 64 && left.length < 256, `${name} leaves ${left.length}`);
+    const total = left.reduce((sum, id) => sum + probs[id], 0);
+    const wanted = new Array(400).fill(0);
+    left.forEach((id) => wanted[id] = probs[id] / total);
+    const options = name === "topP 0.5" ? { topP: 0.5 } : { minP: 0.6 };
+    const [statistic, bound] = chiSquare(row, { temperature: 1, ...options }, wanted, 4000);
+    assert(statistic < bound, `${name}: ${statistic} against ${bound}`);
+  }
 });
 
 Deno.test("choose() applies bias and penalties before anything else", () => {

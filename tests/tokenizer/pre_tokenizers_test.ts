@@ -44,7 +44,9 @@ Deno.test("the words of every pre-tokenizer are the text again, whatever the tex
 });
 
 Deno.test("every pre-tokenizer cuts 100 kB of one kind of character in well under a second", () => {
-  for (const name of preTokenizerNames()) {
+  // Many names share their expressions.
+  const distinct = new Map(preTokenizerNames().map((name) => [preTokenizer(name).cuts.join("\n"), name]));
+  for (const name of distinct.values()) {
     const splitter = new WordSplitter(preTokenizer(name));
     for (const unit of ["a", "A", "1", " ", "\n", " \n", ".", "'", "あ", "\u0301", "aB", " a", "\t "]) {
       const text = unit.repeat(1e5 / unit.length) + "x";

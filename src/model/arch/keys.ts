@@ -167,7 +167,10 @@ export class Keys {
       ]);
     }
     const headDim = this.count("attention.key_length", dim / nHeads);
-    const window = this.has("attention.sliding_window") ? this.count("attention.sliding_window") : 0;
+    // Phi's converter writes a zero for no window
+    const window = this.scalar("attention.sliding_window", 0) === 0
+      ? 0
+      : this.count("attention.sliding_window");
     return {
       architecture: this.architecture,
       nLayers,

@@ -8,7 +8,6 @@ import type { Metadata } from "../../gguf/mod.ts";
 import type { Hparams } from "../../hparams.ts";
 import type { TensorTable } from "../tensor_table.ts";
 import { falcon } from "./falcon.ts";
-import { gemma } from "./gemma.ts";
 import { gemma2 } from "./gemma2.ts";
 import { gemma3 } from "./gemma3.ts";
 import { gpt2 } from "./gpt2.ts";
@@ -27,7 +26,6 @@ const ARCHITECTURES = new Map<string, Architecture>(Object.entries({
   llama,
   qwen2,
   qwen3,
-  gemma,
   gemma2,
   gemma3,
   phi3,
@@ -37,6 +35,9 @@ const ARCHITECTURES = new Map<string, Architecture>(Object.entries({
   mpt,
   falcon,
 }));
+
+/** Names of the architectures that run. */
+export const architectures: readonly string[] = [...ARCHITECTURES.keys()];
 
 /**
  * The hyperparameters of a file.
@@ -49,7 +50,7 @@ export function readHparams(metadata: Metadata, tensors: TensorTable, context: n
   const name = metadata.string("general.architecture");
   const architecture = ARCHITECTURES.get(name);
   if (architecture === undefined) {
-    throw new UnsupportedModelError("architecture", name, [...ARCHITECTURES.keys()]);
+    throw new UnsupportedModelError("architecture", name, architectures);
   }
   return architecture(new Keys(name, metadata, tensors, context));
 }

@@ -4,7 +4,7 @@ usage: LLAMA_CPP_LIB=DIR python make_arch_golden.py [NAME...]
 Versions: Python 3.11, transformers 5.23.0, torch 2.15.0, gguf 0.19.0, numpy 2.4.6, llama.cpp v0.5.0 as the second
 reference (../llama_cpp.py). Seeds are fixed, by the name of the model.
 
-Writes NAME.gguf.gz, NAME.logits (little-endian f32 [len(positions), V]) and cases.json. Weights have 8 significant
+Writes NAME.gguf.gz, NAME.logits (little-endian f32 [len(positions), V]) and cases.json. Weights have 5 significant
 bits, so that the files are small packed; they are F32 tensors all the same.
 """
 import gzip
@@ -48,8 +48,9 @@ def randomise(model, rng):
         else:
             fan_in = p.shape[0] if "Conv1D" in type(model.get_submodule(name.rpartition(".")[0])).__name__ else p.shape[1]
             values = noise * (1.5 / fan_in**0.5)
+        mantissa, exponent = np.frexp(values)
         with torch.no_grad():
-            p.copy_(torch.tensor(values, dtype=torch.float32).bfloat16().float())
+            p.copy_(torch.tensor(np.ldexp(np.round(mantissa * 32) / 32, exponent), dtype=torch.float32))
 
 
 def build(name):

@@ -45,10 +45,11 @@ pub fn quantized_bytes(n_cols: u32) -> u32 {
     q::quantized_bytes(n_cols as usize) as u32
 }
 
-/// `xq` = `x f32[n_tokens, n_cols]` as signed bytes; `n_cols` is a multiple of 32.
+/// `xq` = `x f32[n_tokens, n_cols]` as signed bytes, for products with the same `n_tokens`; `n_cols` is a multiple of
+/// 32.
 #[wasm_bindgen]
 pub fn quantize(xq: u32, x: u32, n_tokens: u32, n_cols: u32) {
     let bytes = n_tokens * quantized_bytes(n_cols);
     checked!(write (xq, bytes), read (x, 4 * n_tokens * n_cols));
-    unsafe { q::quantize(write(xq, bytes), read(x, n_tokens * n_cols)) }
+    unsafe { q::quantize(write(xq, bytes), read(x, n_tokens * n_cols), n_tokens as usize, n_cols as usize) }
 }

@@ -1,20 +1,21 @@
 //! Matrix products of quantised weights with quantised activations, any format, any number of tokens.
 //!
 //! ```text
-//! one token:    for each 4 rows:  out[row..row + 4] = dot4(weights, activations)
-//! more tokens:  for each 8 rows:
-//!                   for each 512 columns:
-//!                       panel = those weights, unpacked
-//!                       for each 4 tokens:  out[token][row..row + 8] += tile(panel, activations)
+//! tokens that come in fours:
+//!     for each 8 rows, each 512 columns:
+//!         panel = those weights, unpacked
+//!         for each 4 tokens:  out[token][row..row + 8] += tile(panel, activations)
+//! the other one to three:
+//!     for each 16 rows:  out[token][row..row + 16] = dot(weights, activations)
 //! ```
 //! The panel (10 to 20 KB) and 4 tokens' activations (3 KB) stay in the first cache, all tokens' activations in the
 //! second.
-use super::matvec::dot4;
-use super::panel::{Panel, COLUMNS, GROUPS, ROWS};
-use super::quantize::{quantized_bytes, BLOCK};
-use super::tile::{tile, Shape};
+use super::matvec::dot;
+use super::panel::{Panel, COLUMNS, GROUPS};
+use super::quantize::{block_of, quantized_bytes, BLOCK};
+use super::tile::{diagonals, tile, Shape, TOKENS};
 use super::weights::Weights;
-use crate::quant::{Format, Group};
+use crate::quant::{Format, Group, Masks, Unpacked};
 use crate::simd::*;
 
 /// Rows `out[token][0..n_rows]` of a product; with `accumulate`, it is added to what is there.
@@ -26,6 +27,59 @@ pub struct Product<'a> {
     pub accumulate: bool,
 }
 
+#[inline(never)]
+pub fn matmul<F: Format>(product: &mut Product, w: Weights) {
+    let masks = Masks::new();
+    let grouped = product.n_tokens & !3;
+    if grouped > 0 {
+        panels::<F>(product, w, grouped, &masks);
+    }
+    for token in grouped..product.n_tokens {
+        vectors::<F>(product, w, token, &masks);
+    }
+    last_rows::<F>(product, w);
+}
+
+/// Groups that go through the matrix side by side for one token.
+const SIDE_BY_SIDE: usize = 4;
+
+/// One token.
+fn vectors<F: Format>(product: &mut Product, w: Weights, token: usize, masks: &Masks) {
+    let rows = w.n_rows & !3;
+    let mut row = 0;
+    if F::COLUMNS == 32 {
+        while row + 4 * SIDE_BY_SIDE <= rows {
+            unsafe { some_groups::<F, SIDE_BY_SIDE>(product, w, token, row, masks) }
+            row += 4 * SIDE_BY_SIDE;
+        }
+    }
+    while row < rows {
+        unsafe { some_groups::<F, 1>(product, w, token, row, masks) }
+        row += 4;
+    }
+}
+
+/// # Safety
+/// `N` interleaved groups start at `row`.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+unsafe fn some_groups<F: Format, const N: usize>(
+    product: &mut Product,
+    w: Weights,
+    token: usize,
+    row: usize,
+    masks: &Masks,
+) {
+    let out = &mut product.out[token * w.n_rows + row..][..4 * N];
+    let mut acc: [v128; N] = core::array::from_fn(|g| load_or_zero(&out[4 * g..], product.accumulate));
+    let group = w.group::<F>(row, 0).as_ptr();
+    let stride = 4 * w.n_cols / F::COLUMNS * F::BYTES;
+    let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols));
+    dot::<F, N>(&mut acc, group, stride, w.n_cols / F::COLUMNS, x, masks);
+    for (g, acc) in acc.into_iter().enumerate() {
+        store(&mut out[4 * g..], acc);
+    }
+}
+
 /// The inner loop of the formats with these properties.
 struct Like<const HALVES: bool, const OFFSET: bool, const WIDE: bool>;
 
@@ -35,41 +89,27 @@ impl<const HALVES: bool, const OFFSET: bool, const WIDE: bool> Shape for Like<HA
     const WIDE: bool = WIDE;
 }
 
-pub fn matmul<F: Format>(product: &mut Product, w: Weights) {
-    let mut first = 0;
-    if product.n_tokens == 1 {
-        first = w.n_rows & !3;
-        for row in (0..first).step_by(4) {
-            let out = &mut product.out[row..row + 4];
-            let start = load_or_zero(out, product.accumulate);
-            let group = w.group::<F>(row, 0).as_ptr();
-            store(out, unsafe { dot4::<F>(start, group, w.n_cols / F::COLUMNS, product.x.as_ptr()) });
-        }
-    }
-    if first < w.n_rows {
-        panels::<F>(product, w, first);
-    }
-}
-
-/// The rows from `first` on.
-fn panels<F: Format>(product: &mut Product, w: Weights, first: usize) {
+/// The first `n_tokens` tokens, a multiple of four.
+fn panels<F: Format>(product: &mut Product, w: Weights, n_tokens: usize, masks: &Masks) {
     let mut panel = Panel::EMPTY;
-    for row in (first..w.n_rows).step_by(ROWS) {
+    let rows = w.n_rows & !3;
+    for row in (0..rows).step_by(4 * GROUPS) {
+        // Without a second group at the end the first one is computed twice.
+        let rows = [row, if row + 4 < rows { row + 4 } else { row }];
         for column in (0..w.n_cols).step_by(COLUMNS) {
             let n = COLUMNS.min(w.n_cols - column);
-            panel.fill::<F>(w, row, column, n);
-            let part = Part { row, n_rows: w.n_rows, column, n, accumulate: product.accumulate || column > 0 };
+            panel.fill::<F>(w, rows, column, n, masks);
+            let place = Place { w, n_tokens, column, n, accumulate: product.accumulate || column > 0 };
             let groups = panel.0.each_ref();
             unsafe {
                 match (F::GROUP, F::OFFSET, F::WIDE) {
-                    (16, false, _) => tokens::<Like<true, false, false>, GROUPS>(product, groups, part, w.n_cols),
-                    (16, true, _) => tokens::<Like<true, true, false>, GROUPS>(product, groups, part, w.n_cols),
-                    (_, true, _) => tokens::<Like<false, true, false>, GROUPS>(product, groups, part, w.n_cols),
-                    (_, _, false) => tokens::<Like<false, false, false>, GROUPS>(product, groups, part, w.n_cols),
+                    (16, false, _) => tokens::<Like<true, false, false>, GROUPS>(product, groups, rows, place),
+                    (16, true, _) => tokens::<Like<true, true, false>, GROUPS>(product, groups, rows, place),
+                    (_, true, _) => tokens::<Like<false, true, false>, GROUPS>(product, groups, rows, place),
+                    (_, _, false) => tokens::<Like<false, false, false>, GROUPS>(product, groups, rows, place),
                     (_, _, true) => {
-                        for (g, group) in groups.into_iter().enumerate() {
-                            let part = Part { row: row + 4 * g, ..part };
-                            tokens::<Like<false, false, true>, 1>(product, [group], part, w.n_cols);
+                        for (group, row) in groups.into_iter().zip(rows).take(if rows[0] == rows[1] { 1 } else { 2 }) {
+                            tokens::<Like<false, false, true>, 1>(product, [group], [row], place);
                         }
                     }
                 }
@@ -78,88 +118,83 @@ fn panels<F: Format>(product: &mut Product, w: Weights, first: usize) {
     }
 }
 
-/// The place of a panel in its matrix.
+/// A run of columns, and what to do with its products.
 #[derive(Clone, Copy)]
-struct Part {
-    row: usize,
-    n_rows: usize,
+struct Place<'a> {
+    w: Weights<'a>,
+    n_tokens: usize,
     column: usize,
     n: usize,
     accumulate: bool,
 }
 
-/// The groups times every token.
+/// The groups of four `rows` each times the first tokens.
 ///
 /// # Safety
-/// The product has activations of `n_cols` columns for `n_tokens` tokens.
-unsafe fn tokens<S: Shape, const G: usize>(product: &mut Product, groups: [&Group; G], part: Part, n_cols: usize) {
-    let stride = quantized_bytes(n_cols);
-    let quads = product.n_tokens & !3;
-    for token in (0..quads).step_by(4) {
-        step::<S, G, 4>(product, groups, part, token, stride);
-    }
-    if product.n_tokens & 2 != 0 {
-        step::<S, G, 2>(product, groups, part, quads, stride);
-    }
-    if product.n_tokens & 1 != 0 {
-        step::<S, G, 1>(product, groups, part, product.n_tokens - 1, stride);
-    }
-}
-
-/// The groups times the `TOKENS` tokens from `token` on.
-#[inline(always)]
-unsafe fn step<S: Shape, const G: usize, const TOKENS: usize>(
+/// The product has activations for them.
+#[inline(never)]
+unsafe fn tokens<S: Shape, const G: usize>(
     product: &mut Product,
     groups: [&Group; G],
-    part: Part,
-    token: usize,
-    stride: usize,
+    rows: [usize; G],
+    Place { w, n_tokens, column, n, accumulate }: Place,
 ) {
-    let out = |t: usize, g: usize| {
-        let row = |i: usize| (token + t) * part.n_rows + (part.row + i).min(part.n_rows);
-        row(4 * g)..row(4 * g + 4)
-    };
-    let mut acc: [[v128; TOKENS]; G] = core::array::from_fn(|g| {
-        core::array::from_fn(|t| load_or_zero(&product.out[out(t, g)], part.accumulate))
-    });
-    let x = product.x.as_ptr().add(token * stride + part.column / 32 * BLOCK);
-    tile::<S, G, TOKENS>(&mut acc, groups, part.n / 32, x, stride);
-    for (g, acc) in acc.iter().enumerate() {
-        for (t, &acc) in acc.iter().enumerate() {
-            store(&mut product.out[out(t, g)], acc);
+    for token in (0..n_tokens).step_by(TOKENS) {
+        let at = |g: usize, t: usize| (token + t) * w.n_rows + rows[g];
+        let mut acc: [[v128; TOKENS]; G] = core::array::from_fn(|g| {
+            diagonals(core::array::from_fn(|t| load_or_zero(&product.out[at(g, t)..], accumulate)))
+        });
+        let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols) + column / 32 * TOKENS * BLOCK);
+        tile::<S, G>(&mut acc, groups, n / 32, x);
+        for (g, acc) in acc.into_iter().enumerate() {
+            for (t, acc) in diagonals(acc).into_iter().enumerate() {
+                store(&mut product.out[at(g, t)..], acc);
+            }
         }
     }
 }
 
-/// Up to four floats, the rest zero; or only zeros.
-#[inline(always)]
-fn load_or_zero(from: &[f32], load: bool) -> v128 {
-    if !load {
-        return f32x4_splat(0.0);
+/// The one to three rows behind the groups, number by number.
+fn last_rows<F: Format>(product: &mut Product, w: Weights) {
+    let mut block = Unpacked::EMPTY;
+    for row in w.n_rows & !3..w.n_rows {
+        for token in 0..product.n_tokens {
+            let out = &mut product.out[token * w.n_rows + row];
+            let mut sum = if product.accumulate { *out } else { 0.0 };
+            for column in (0..w.n_cols).step_by(32) {
+                if column % F::COLUMNS == 0 {
+                    w.unpack::<F>(row, column, &mut block);
+                }
+                let (codes, scale) = block_of(product.x, product.n_tokens, w.n_cols, token, column);
+                for half in 0..2 {
+                    let i = column % F::COLUMNS / 16 + half;
+                    let pairs = codes[16 * half..][..16].iter().zip(&block.codes[16 * i..]);
+                    let (dot, total) = pairs.fold((0, 0), |(dot, total), (&x, &w)| {
+                        (dot + x as i32 * w as i32, total + x as i32)
+                    });
+                    sum += scale * (block.scales[i] * dot as f32 + block.offsets[i] * total as f32);
+                }
+            }
+            *out = sum;
+        }
     }
-    if let Some(from) = from.first_chunk::<4>() {
-        return unsafe { v128_load(from.as_ptr() as *const v128) };
-    }
-    let mut lanes = [0.0; 4];
-    lanes[..from.len()].copy_from_slice(from);
-    f32x4(lanes[0], lanes[1], lanes[2], lanes[3])
 }
 
-/// Up to four lanes.
-#[inline(always)]
+/// Four floats, or zeros.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+fn load_or_zero(from: &[f32], load: bool) -> v128 {
+    if load { unsafe { v128_load(from[..4].as_ptr() as *const v128) } } else { f32x4_splat(0.0) }
+}
+
+#[cfg_attr(target_arch = "wasm32", inline(always))]
 fn store(to: &mut [f32], lanes: v128) {
-    if let Some(to) = to.first_chunk_mut::<4>() {
-        return unsafe { v128_store(to.as_mut_ptr() as *mut v128, lanes) };
-    }
-    let mut copy = [0f32; 4];
-    unsafe { v128_store(copy.as_mut_ptr() as *mut v128, lanes) };
-    to.copy_from_slice(&copy[..to.len()]);
+    unsafe { v128_store(to[..4].as_mut_ptr() as *mut v128, lanes) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::quantize::{self, quantize};
+    use crate::kernel::quantize::quantize;
     use crate::kernel::weights::repack;
     use crate::oracle::{close, Random};
     use crate::quant::sample::sample;
@@ -167,7 +202,7 @@ mod tests {
 
     /// (tokens, rows, blocks).
     const SHAPES: [(usize, usize, usize); 9] =
-        [(1, 1, 1), (1, 4, 3), (1, 11, 2), (2, 3, 2), (3, 4, 1), (4, 5, 3), (5, 8, 1), (6, 9, 2), (9, 17, 1)];
+        [(1, 1, 1), (1, 4, 3), (1, 43, 2), (2, 3, 2), (3, 4, 1), (4, 5, 3), (5, 8, 1), (6, 9, 2), (9, 21, 2)];
 
     /// Every combination of tails of rows, tokens and panels; some blocks with the extremes of codes and scales.
     fn check<F: Format>(type_id: u32) {
@@ -179,14 +214,14 @@ mod tests {
             let w = Weights { bytes: &bytes, n_rows, n_cols };
             let x = random.floats(n_tokens * n_cols);
             let mut xq = vec![0; n_tokens * quantized_bytes(n_cols)];
-            quantize(&mut xq, &x);
+            quantize(&mut xq, &x, n_tokens, n_cols);
             let before = random.floats(n_tokens * n_rows);
             for accumulate in [false, true] {
                 let mut out = before.clone();
                 matmul::<F>(&mut Product { out: &mut out, x: &xq, n_tokens, accumulate }, w);
                 for (i, &got) in out.iter().enumerate() {
                     let (t, row) = (i / n_rows, i % n_rows);
-                    let (sum, size) = naive::<F>(w, row, &xq[t * quantized_bytes(n_cols)..]);
+                    let (sum, size) = naive::<F>(w, row, |column| block_of(&xq, n_tokens, n_cols, t, column));
                     close(got, sum + if accumulate { before[i] as f64 } else { 0.0 }, 1e-6 * size.max(1.0));
                 }
             }
@@ -194,16 +229,15 @@ mod tests {
     }
 
     /// The product of a row and the quantised activations in f64, and the sum of its terms' sizes.
-    fn naive<F: Format>(w: Weights, row: usize, xq: &[u8]) -> (f64, f64) {
+    fn naive<F: Format>(w: Weights, row: usize, x: impl Fn(usize) -> ([i8; 32], f32)) -> (f64, f64) {
         let mut block = Unpacked::EMPTY;
         let (mut sum, mut size) = (0.0, 0.0);
         for column in 0..w.n_cols {
             if column % F::COLUMNS == 0 {
                 w.unpack::<F>(row, column, &mut block);
             }
-            let xq = &xq[column / 32 * BLOCK..][..BLOCK];
-            let scale = f32::from_le_bytes(xq[quantize::SCALE..][..4].try_into().unwrap());
-            let x = (xq[column % 32] as i8) as f64 * scale as f64;
+            let (codes, scale) = x(column);
+            let x = codes[column % 32] as f64 * scale as f64;
             let term = block.value(column % F::COLUMNS) as f64 * x;
             sum += term;
             size += term.abs();

@@ -4,7 +4,7 @@
 //! for each row, each 4 tokens:  acc[token] += w[column..column + 4] * x[token][column..column + 4]
 //! ```
 //! The sums of a row and a token run in the same order whatever the number of tokens.
-use crate::quant::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4};
+use crate::quant::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4, Masks};
 use crate::simd::*;
 
 /// A weight that is a float.
@@ -14,15 +14,15 @@ pub trait Float: Copy {
     ///
     /// # Safety
     /// `p` points at four readable ones.
-    unsafe fn load4(p: *const Self) -> v128;
+    unsafe fn load4(p: *const Self, masks: &Masks) -> v128;
 }
 
 impl Float for f32 {
     fn widen(self) -> f32 {
         self
     }
-    #[inline(always)]
-    unsafe fn load4(p: *const f32) -> v128 {
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn load4(p: *const f32, _: &Masks) -> v128 {
         v128_load(p as *const v128)
     }
 }
@@ -35,9 +35,9 @@ impl Float for F16 {
     fn widen(self) -> f32 {
         f16_to_f32(self.0)
     }
-    #[inline(always)]
-    unsafe fn load4(p: *const F16) -> v128 {
-        f16x4_to_f32x4(i32x4_load_extend_i16x4(p as *const i16))
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn load4(p: *const F16, masks: &Masks) -> v128 {
+        f16x4_to_f32x4(i32x4_load_extend_i16x4(p as *const i16), &masks.half)
     }
 }
 
@@ -49,8 +49,8 @@ impl Float for Bf16 {
     fn widen(self) -> f32 {
         bf16_to_f32(self.0)
     }
-    #[inline(always)]
-    unsafe fn load4(p: *const Bf16) -> v128 {
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn load4(p: *const Bf16, _: &Masks) -> v128 {
         i32x4_shl(i32x4_load_extend_u16x4(p as *const u16), 16)
     }
 }
@@ -60,13 +60,14 @@ const TOKENS: usize = 4;
 
 /// `out[token][row] = w[row] · x[token]`, or `+=` with `accumulate`; `n_cols` columns.
 pub fn matmul_float<W: Float>(out: &mut [f32], w: &[W], x: &[f32], n_rows: usize, n_cols: usize, accumulate: bool) {
+    let masks = Masks::new();
     for (out, x) in out.chunks_mut(TOKENS * n_rows).zip(x.chunks(TOKENS * n_cols)) {
         for (row, w) in w.chunks_exact(n_cols).enumerate() {
             let sums = match x.len() / n_cols {
-                1 => dots::<W, 1>(w, x, n_cols),
-                2 => dots::<W, 2>(w, x, n_cols),
-                3 => dots::<W, 3>(w, x, n_cols),
-                _ => dots::<W, 4>(w, x, n_cols),
+                1 => dots::<W, 1>(w, x, n_cols, &masks),
+                2 => dots::<W, 2>(w, x, n_cols, &masks),
+                3 => dots::<W, 3>(w, x, n_cols, &masks),
+                _ => dots::<W, 4>(w, x, n_cols, &masks),
             };
             for (t, &sum) in sums.iter().take(x.len() / n_cols).enumerate() {
                 let out = &mut out[t * n_rows + row];
@@ -77,14 +78,14 @@ pub fn matmul_float<W: Float>(out: &mut [f32], w: &[W], x: &[f32], n_rows: usize
 }
 
 /// One row with `N` tokens.
-#[inline(always)]
-fn dots<W: Float, const N: usize>(w: &[W], x: &[f32], n_cols: usize) -> [f32; TOKENS] {
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+fn dots<W: Float, const N: usize>(w: &[W], x: &[f32], n_cols: usize, masks: &Masks) -> [f32; TOKENS] {
     let vectors = n_cols & !7;
     let mut even = [f32x4_splat(0.0); N];
     let mut odd = even;
     for i in (0..vectors).step_by(8) {
         unsafe {
-            let w = [W::load4(w.as_ptr().add(i)), W::load4(w.as_ptr().add(i + 4))];
+            let w = [W::load4(w.as_ptr().add(i), masks), W::load4(w.as_ptr().add(i + 4), masks)];
             for t in 0..N {
                 let x = x.as_ptr().add(t * n_cols + i) as *const v128;
                 even[t] = f32x4_madd(w[0], v128_load(x), even[t]);

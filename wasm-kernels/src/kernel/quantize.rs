@@ -1,42 +1,96 @@
 //! Activations as signed bytes, ready to be the first operand of a byte dot product.
 //!
 //! ```text
-//! per block of 32 columns:  scale = max |x| / 127,  code = round(x / scale),  sum of the codes
+//! per block of 32 columns:  scale = max |x| / 127,  code = round(x / scale),  sum = sum of the codes
 //! ```
-//! A block takes 48 bytes: `code i8[32]`, `scale f32`, `scale * sum f32`, `-sum i32`, `-sum of the first half i32`. The
-//! sums let a weight `code - bias` be multiplied as an unsigned `code`: `bias * -sum` is where the dot product starts.
-//! A block with a NaN or an infinity gets a scale that makes every product with it NaN or infinite.
+//! A block takes 48 bytes: the codes, then `scale f32`, `scale * sum f32`, `-sum i32` and `-sum of the first half
+//! i32`. The sums let a weight `code - bias` be multiplied as an unsigned `code`: `bias * -sum` is where the dot product
+//! starts. A block with a NaN or an infinity gets a scale that makes every product with it NaN or infinite.
+//!
+//! Tokens lie in fours as far as they go: the same block of four tokens is interleaved word by word, so that one load
+//! brings the same 4 columns, or the same field, of four tokens. The one to three last tokens are plain rows.
 use crate::simd::*;
 
 /// Columns of a block.
 pub const COLUMNS: usize = 32;
-/// Bytes of a block.
+/// Bytes of a block of one token.
 pub const BLOCK: usize = 48;
-/// Bytes from the start of a block to its fields.
-pub const SCALE: usize = 32;
-pub const SCALED_SUM: usize = 36;
-pub const MINUS_SUM: usize = 40;
-pub const MINUS_FIRST: usize = 44;
+/// Words of a block in front of its fields.
+const FIELDS: usize = 8;
+/// Words of a block.
+const WORDS: usize = BLOCK / 4;
 
 /// Bytes of one row of `n_cols` activations; `n_cols` is a multiple of 32.
 pub const fn quantized_bytes(n_cols: usize) -> usize {
     n_cols / COLUMNS * BLOCK
 }
 
+/// The fields of a block, of one token (splatted) or of four.
+#[derive(Clone, Copy)]
+pub struct Fields {
+    pub scale: v128,
+    pub scaled_sum: v128,
+    pub minus_sum: v128,
+    pub minus_first: v128,
+}
+
+impl Fields {
+    /// # Safety
+    /// `block` points at a block of four tokens.
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    pub unsafe fn of_four(block: *const u8) -> Self {
+        let field = |i: usize| v128_load(block.add(16 * (FIELDS + i)) as *const v128);
+        Self { scale: field(0), scaled_sum: field(1), minus_sum: field(2), minus_first: field(3) }
+    }
+
+    /// # Safety
+    /// `block` points at a block of one token.
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    pub unsafe fn of_one(block: *const u8) -> Self {
+        let [scale, scaled_sum, minus_sum, minus_first] = splats(block.add(4 * FIELDS));
+        Self { scale, scaled_sum, minus_sum, minus_first }
+    }
+}
+
+/// Four words, each splatted. One load and four shuffles: where every load is checked against the end of memory, as in
+/// Deno, that is less work than four loads.
+///
+/// # Safety
+/// 16 bytes are readable at `p`.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+pub unsafe fn splats(p: *const u8) -> [v128; 4] {
+    let four = v128_load(p as *const v128);
+    [
+        i32x4_shuffle::<0, 0, 0, 0>(four, four),
+        i32x4_shuffle::<1, 1, 1, 1>(four, four),
+        i32x4_shuffle::<2, 2, 2, 2>(four, four),
+        i32x4_shuffle::<3, 3, 3, 3>(four, four),
+    ]
+}
+
 /// Below this a block counts as zero: 127 divided by it would leave the range of f32.
 const TINY: f32 = 1e-36;
 
-/// Rows of any length that are multiples of 32, one after the other.
-pub fn quantize(xq: &mut [u8], x: &[f32]) {
-    for (block, x) in xq.chunks_exact_mut(BLOCK).zip(x.chunks_exact(COLUMNS)) {
-        unsafe { quantize_block(block.as_mut_ptr(), x.as_ptr()) }
+/// `xq` = `n_tokens` rows `x` of `n_cols` columns.
+pub fn quantize(xq: &mut [u8], x: &[f32], n_tokens: usize, n_cols: usize) {
+    let row = quantized_bytes(n_cols);
+    for (token, x) in x.chunks_exact(n_cols).enumerate() {
+        let (interleaved, place) = (token < (n_tokens & !3), token & 3);
+        let rows = &mut xq[if interleaved { (token - place) * row } else { token * row }..];
+        for (i, x) in x.chunks_exact(COLUMNS).enumerate() {
+            let words = unsafe { quantize_block(x.as_ptr()) };
+            let (first, step) = if interleaved { (4 * i * WORDS + place, 4) } else { (i * WORDS, 1) };
+            for (j, word) in words.into_iter().enumerate() {
+                rows[4 * (first + j * step)..][..4].copy_from_slice(&word.to_le_bytes());
+            }
+        }
     }
 }
 
 /// # Safety
-/// 32 floats are readable at `x`, 48 bytes writable at `block`.
-#[inline(always)]
-pub unsafe fn quantize_block(block: *mut u8, x: *const f32) {
+/// 32 floats are readable at `x`.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+unsafe fn quantize_block(x: *const f32) -> [u32; WORDS] {
     let x: [v128; 8] = core::array::from_fn(|i| v128_load(x.add(4 * i) as *const v128));
     let largest = x.iter().fold(f32x4_splat(0.0), |m, &v| f32x4_max(m, f32x4_abs(v)));
     let largest = f32x4_max(largest, i64x2_shuffle::<1, 0>(largest, largest));
@@ -47,22 +101,42 @@ pub unsafe fn quantize_block(block: *mut u8, x: *const f32) {
     // Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
     let magic = f32x4_splat(12_582_912.0);
     let code = x.map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, factor), magic), magic));
-    let half: [v128; 2] = core::array::from_fn(|h| {
-        let pairs = [code[4 * h], code[4 * h + 2]].into_iter().zip([code[4 * h + 1], code[4 * h + 3]]);
-        let mut pairs = pairs.map(|(a, b)| i16x8_narrow_i32x4(a, b));
-        i8x16_narrow_i16x8(pairs.next().unwrap_unchecked(), pairs.next().unwrap_unchecked())
-    });
-    let sum = half.map(|h| {
-        let quarters = i32x4_extadd_pairwise_i16x8(i16x8_extadd_pairwise_i8x16(h));
+    let half = |h: usize| {
+        let [a, b, c, d] = [code[4 * h], code[4 * h + 1], code[4 * h + 2], code[4 * h + 3]];
+        i8x16_narrow_i16x8(i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d))
+    };
+    let sum = |codes: v128| {
+        let quarters = i32x4_extadd_pairwise_i16x8(i16x8_extadd_pairwise_i8x16(codes));
         let halves = i32x4_add(quarters, i64x2_shuffle::<1, 0>(quarters, quarters));
         i32x4_extract_lane::<0>(halves) + i32x4_extract_lane::<1>(halves)
-    });
-    v128_store(block as *mut v128, half[0]);
-    v128_store(block.add(16) as *mut v128, half[1]);
-    (block.add(SCALE) as *mut f32).write(scale);
-    (block.add(SCALED_SUM) as *mut f32).write(scale * (sum[0] + sum[1]) as f32);
-    (block.add(MINUS_SUM) as *mut i32).write(-(sum[0] + sum[1]));
-    (block.add(MINUS_FIRST) as *mut i32).write(-sum[0]);
+    };
+    let codes = [half(0), half(1)];
+    let (first, all) = (sum(codes[0]), sum(codes[0]) + sum(codes[1]));
+    let word = |i: usize| match i % 4 {
+        0 => u32x4_extract_lane::<0>(codes[i / 4]),
+        1 => u32x4_extract_lane::<1>(codes[i / 4]),
+        2 => u32x4_extract_lane::<2>(codes[i / 4]),
+        _ => u32x4_extract_lane::<3>(codes[i / 4]),
+    };
+    core::array::from_fn(|i| match i {
+        0..FIELDS => word(i),
+        8 => scale.to_bits(),
+        9 => (scale * all as f32).to_bits(),
+        10 => -all as u32,
+        _ => -first as u32,
+    })
+}
+
+/// Codes and scale of the block of a token that holds column `column`: for the few rows that have no vectors.
+pub fn block_of(xq: &[u8], n_tokens: usize, n_cols: usize, token: usize, column: usize) -> ([i8; COLUMNS], f32) {
+    let row = quantized_bytes(n_cols);
+    let (interleaved, place) = (token < (n_tokens & !3), token & 3);
+    let rows = &xq[if interleaved { (token - place) * row } else { token * row }..];
+    let i = column / COLUMNS;
+    let (first, step) = if interleaved { (4 * i * WORDS + place, 4) } else { (i * WORDS, 1) };
+    let byte = |j: usize| rows[4 * (first + j / 4 * step) + j % 4];
+    let scale = f32::from_le_bytes(core::array::from_fn(|j| byte(4 * FIELDS + j)));
+    (core::array::from_fn(|j| byte(j) as i8), scale)
 }
 
 #[cfg(test)]
@@ -71,26 +145,38 @@ mod tests {
     use crate::oracle::Random;
 
     #[test]
-    fn codes_scales_and_sums_match_their_definitions() {
+    fn codes_and_scales_match_their_definitions() {
         let mut random = Random(11);
         for factor in [1.0, 0.0, 1e-30, 1e-38, 1e30, 3e4] {
-            let x: Vec<f32> = random.floats(96).iter().map(|x| x * factor).collect();
-            let mut xq = vec![0u8; quantized_bytes(96)];
-            quantize(&mut xq, &x);
-            for (block, x) in xq.chunks(BLOCK).zip(x.chunks(32)) {
-                let word = |at: usize| <[u8; 4]>::try_from(&block[at..at + 4]).unwrap();
-                let scale = f32::from_le_bytes(word(SCALE));
-                let codes: Vec<i32> = block[..32].iter().map(|&c| c as i8 as i32).collect();
-                for (&code, &x) in codes.iter().zip(x) {
-                    let tolerance = scale as f64 * 0.5001 + 1e-36;
-                    assert!((x as f64 - scale as f64 * code as f64).abs() <= tolerance, "{x} {scale} {code}");
+            for n_tokens in 1..10 {
+                let x: Vec<f32> = random.floats(96 * n_tokens).iter().map(|x| x * factor).collect();
+                let mut xq = vec![0u8; n_tokens * quantized_bytes(96)];
+                quantize(&mut xq, &x, n_tokens, 96);
+                for (i, &x) in x.iter().enumerate() {
+                    let (codes, scale) = block_of(&xq, n_tokens, 96, i / 96, i % 96);
+                    let error = x as f64 - scale as f64 * codes[i % 32] as f64;
+                    assert!(error.abs() <= scale as f64 * 0.5001 + 1e-36, "{x} {scale}");
                 }
-                let sum = codes.iter().sum::<i32>();
-                assert_eq!(i32::from_le_bytes(word(MINUS_SUM)), -sum);
-                assert_eq!(i32::from_le_bytes(word(MINUS_FIRST)), -codes[..16].iter().sum::<i32>());
-                assert_eq!(f32::from_le_bytes(word(SCALED_SUM)), scale * sum as f32);
             }
         }
+    }
+
+    #[test]
+    fn fields_match_their_definitions() {
+        let x = Random(12).floats(4 * 32);
+        let mut xq = vec![0u8; 4 * BLOCK];
+        quantize(&mut xq, &x, 4, 32);
+        let four = unsafe { Fields::of_four(xq.as_ptr()) };
+        let (codes, scale) = block_of(&xq, 4, 32, 2, 0);
+        let sum = |codes: &[i8]| codes.iter().map(|&c| c as i32).sum::<i32>();
+        assert_eq!(f32x4_extract_lane::<2>(four.scale), scale);
+        assert_eq!(f32x4_extract_lane::<2>(four.scaled_sum), scale * sum(&codes) as f32);
+        assert_eq!(i32x4_extract_lane::<2>(four.minus_sum), -sum(&codes));
+        assert_eq!(i32x4_extract_lane::<2>(four.minus_first), -sum(&codes[..16]));
+        quantize(&mut xq, &x[64..96], 1, 32);
+        let one = unsafe { Fields::of_one(xq.as_ptr()) };
+        assert_eq!(f32x4_extract_lane::<0>(one.scaled_sum), scale * sum(&codes) as f32);
+        assert_eq!(i32x4_extract_lane::<3>(one.minus_first), -sum(&codes[..16]));
     }
 
     #[test]
@@ -99,8 +185,8 @@ mod tests {
             let mut x = [1.0; 32];
             x[17] = bad;
             let mut xq = [0u8; BLOCK];
-            quantize(&mut xq, &x);
-            assert!(!f32::from_le_bytes(xq[SCALE..SCALE + 4].try_into().unwrap()).is_finite());
+            quantize(&mut xq, &x, 1, 32);
+            assert!(!block_of(&xq, 1, 32, 0, 0).1.is_finite());
         }
     }
 }

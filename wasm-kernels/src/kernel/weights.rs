@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::oracle::Random;
     use crate::quant::sample::sample;
-    use crate::quant::{with_format, Group};
+    use crate::quant::{with_format, Group, Masks};
 
     /// What the kernels see of repacked rows, row by row and as vectors, is what the file says.
     fn check<F: Format>(type_id: u32) {
@@ -63,13 +63,14 @@ mod tests {
                     for i in 0..F::COLUMNS {
                         assert_eq!(got.value(i).to_bits(), wanted.value(i).to_bits(), "type {type_id}");
                     }
+                    let masks = Masks::new();
                     let (mut rows, mut vectors) = (Group::EMPTY, Group::EMPTY);
                     if row < n_rows & !3 {
                         for lane in 0..4 {
                             w.unpack::<F>((row & !3) + lane, column, &mut got);
                             rows.place::<F>(lane, 0, &got);
                         }
-                        unsafe { vectors.place_vectors::<F>(0, w.group::<F>(row & !3, column).as_ptr()) }
+                        unsafe { vectors.place_vectors::<F>(0, w.group::<F>(row & !3, column).as_ptr(), &masks) }
                         assert_eq!(rows.low, vectors.low, "type {type_id}");
                         assert_eq!(rows.high, vectors.high, "type {type_id}");
                         for (rows, vectors) in rows.scales.iter().zip(&vectors.scales) {

@@ -6,7 +6,7 @@
 //! ```
 //! Codes are 7 bits without a sign, as the dot product wants its second operand: those that could be negative are 64
 //! larger. Codes of 8 bits have their sign bit in a plane of its own, `code = low - 128 * high`, which keeps them exact.
-use super::{Format, Unpacked};
+use super::{Format, Masks, Unpacked};
 use crate::simd::*;
 
 /// Columns of a group: a multiple of every format's block.
@@ -51,21 +51,14 @@ impl Group {
         }
     }
 
-    /// Makes every product with one row zero.
-    pub fn clear(&mut self, lane: usize) {
-        for four in self.scales.iter_mut().chain(&mut self.offsets).flatten() {
-            four[lane] = 0.0;
-        }
-    }
-
     /// Puts the same block of four interleaved rows at block `at` of 32 columns.
     ///
     /// # Safety
     /// `4 * F::BYTES` bytes are readable at `group`.
-    #[inline(always)]
-    pub unsafe fn place_vectors<F: Format>(&mut self, at: usize, group: *const u8) {
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    pub unsafe fn place_vectors<F: Format>(&mut self, at: usize, group: *const u8, masks: &Masks) {
         super::unrolled!(F::COLUMNS / 32, i => {
-            let vectors = F::vectors(group, i);
+            let vectors = F::vectors(group, i, masks);
             for (j, &code) in vectors.codes.iter().enumerate() {
                 if F::WIDE {
                     store(&mut self.low[at + i][j], v128_and(code, u8x16_splat(127)));
@@ -86,13 +79,13 @@ impl Group {
 }
 
 /// Loads four floats or sixteen codes.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(always))]
 pub fn load<T>(lanes: &T) -> v128 {
     const { assert!(core::mem::size_of::<T>() == 16) };
     unsafe { v128_load(lanes as *const T as *const v128) }
 }
 
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(always))]
 fn store<T>(lanes: &mut T, value: v128) {
     const { assert!(core::mem::size_of::<T>() == 16) };
     unsafe { v128_store(lanes as *mut T as *mut v128, value) }

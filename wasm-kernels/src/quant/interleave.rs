@@ -23,7 +23,7 @@ const fn words<F: Format>() -> Range<usize> {
 }
 
 /// Interleaves the same block of four rows.
-#[inline(always)]
+#[cfg_attr(target_arch = "wasm32", inline(always))]
 pub fn interleave<F: Format>(rows: [&[u8]; 4], group: &mut [u8]) {
     let (halves, lanes) = group.split_at_mut(4 * F::HALF_FLOATS.len());
     for (lane, row) in rows.into_iter().enumerate() {

@@ -1,10 +1,10 @@
 //! IQ4_NL and IQ4_XS: 4-bit indices into sixteen unevenly spaced codes.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
-const CODES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+pub(super) const CODES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /// 32 codes from 16 bytes: low nibbles first, then high ones.
 fn codes(indices: &[u8], codes: &mut [i8]) {
@@ -15,10 +15,9 @@ fn codes(indices: &[u8], codes: &mut [i8]) {
 }
 
 /// The same of four interleaved rows, from byte `at` on.
-#[inline(always)]
-unsafe fn vector_codes(group: *const u8, at: usize) -> [v128; 8] {
-    let table = v128_load(CODES.as_ptr() as *const v128);
-    nibbles(words(group, at)).map(|index| i8x16_swizzle(table, index))
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+unsafe fn vector_codes(group: *const u8, at: usize, masks: &Masks) -> [v128; 8] {
+    nibbles(words(group, at), masks).map(|index| i8x16_swizzle(masks.iq4_codes, index))
 }
 
 /// IQ4_NL: 32 columns, d (f16), 16 bytes of indices.
@@ -36,9 +35,9 @@ impl Format for Iq4Nl {
         out.scales[..2].fill(f16_at(block, 0));
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
-        Vectors::scaled(vector_codes(group, 8), half_floats(group, 0))
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+        Vectors::scaled(vector_codes(group, 8, masks), half_floats(group, 0, masks))
     }
 }
 
@@ -64,14 +63,14 @@ impl Format for Iq4Xs {
         }
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, i: usize) -> Vectors {
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors {
         // One vector of low nibbles of scales, then 4 of indices per 32 columns.
         let [packed] = words(group, 16);
         let low = v128_and(u32x4_shr(packed, 4 * i as u32), i32x4_splat(15));
         let high = u32x4_shr(i32x4_load_extend_u16x4(group.add(8) as *const u16), 2 * i as u32);
         let high = i32x4_shl(v128_and(high, i32x4_splat(3)), 4);
         let scale = f32x4_convert_i32x4(i32x4_sub(v128_or(low, high), i32x4_splat(32)));
-        Vectors::scaled(vector_codes(group, 32 + 64 * i), f32x4_mul(half_floats(group, 0), scale))
+        Vectors::scaled(vector_codes(group, 32 + 64 * i, masks), f32x4_mul(half_floats(group, 0, masks), scale))
     }
 }

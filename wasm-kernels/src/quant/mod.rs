@@ -6,6 +6,7 @@ mod group;
 mod half;
 mod interleave;
 mod iq4;
+mod masks;
 mod q2_k;
 mod q3_k;
 mod q4_0;
@@ -25,6 +26,7 @@ pub use group::{load, Group, GROUP_COLUMNS};
 pub use half::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4};
 pub use interleave::{interleave, unpack_lane};
 pub use iq4::{Iq4Nl, Iq4Xs};
+pub use masks::Masks;
 pub use q2_k::Q2K;
 pub use q3_k::Q3K;
 pub use q4_0::Q4_0;
@@ -86,7 +88,7 @@ pub trait Format {
     ///
     /// # Safety
     /// `4 * BYTES` bytes are readable at `group`.
-    unsafe fn vectors(group: *const u8, i: usize) -> Vectors;
+    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors;
 }
 
 /// `$body` for each `$i` below `$n`, which is 1 or 8, each time with a constant.

@@ -1,7 +1,7 @@
 //! Q3_K: 256 columns; 32 bytes of third bits (bit k of byte l is column 32k + l, a clear one means minus 4), 64 bytes
 //! of 2-bit codes as in Q2_K, 16 scales of 6 bits in 12 bytes, d (f16).
 use super::vectors::{bits, half_floats, signed_byte_as_f32, words};
-use super::{f16_at, Format, Unpacked, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -29,41 +29,41 @@ impl Format for Q3K {
         }
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, i: usize) -> Vectors {
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors {
         // Vectors: 8 of third bits, per half of the columns 8 of codes, 3 of scales.
         let q = words::<8>(group, 8 + 128 + 128 * (i / 4));
         let thirds = words::<8>(group, 8);
         let codes = core::array::from_fn(|j| {
             let low = match i % 4 {
-                0 => bits::<0>(q[j], 3),
-                1 => bits::<2>(q[j], 3),
-                2 => bits::<4>(q[j], 3),
-                _ => bits::<6>(q[j], 3),
+                0 => bits::<0>(q[j], masks.x03),
+                1 => bits::<2>(q[j], masks.x03),
+                2 => bits::<4>(q[j], masks.x03),
+                _ => bits::<6>(q[j], masks.x03),
             };
             let third = match i {
                 0 => i16x8_shl(thirds[j], 2),
                 1 => i16x8_shl(thirds[j], 1),
                 2 => thirds[j],
-                3 => bits::<1>(thirds[j], 4),
-                4 => bits::<2>(thirds[j], 4),
-                5 => bits::<3>(thirds[j], 4),
-                6 => bits::<4>(thirds[j], 4),
-                _ => bits::<5>(thirds[j], 4),
+                3 => bits::<1>(thirds[j], masks.x04),
+                4 => bits::<2>(thirds[j], masks.x04),
+                5 => bits::<3>(thirds[j], masks.x04),
+                6 => bits::<4>(thirds[j], masks.x04),
+                _ => bits::<5>(thirds[j], masks.x04),
             };
-            v128_or(low, v128_and(third, u8x16_splat(4)))
+            v128_or(low, v128_and(third, masks.x04))
         });
         // Of the 16 scales, 0..4 and 4..8 have their low nibbles in the first two words, 8..16 in the high nibbles there.
         let [low, high] = [words::<1>(group, 8 + 384 + 16 * (i / 2 % 2))[0], words::<1>(group, 8 + 416)[0]];
-        let low = if i < 4 { bits::<0>(low, 15) } else { bits::<4>(low, 15) };
+        let low = if i < 4 { bits::<0>(low, masks.x0f) } else { bits::<4>(low, masks.x0f) };
         let high = match i / 2 {
-            0 => bits::<0>(high, 3),
-            1 => bits::<2>(high, 3),
-            2 => bits::<4>(high, 3),
-            _ => bits::<6>(high, 3),
+            0 => bits::<0>(high, masks.x03),
+            1 => bits::<2>(high, masks.x03),
+            2 => bits::<4>(high, masks.x03),
+            _ => bits::<6>(high, masks.x03),
         };
         let scales = i8x16_sub(v128_or(low, i16x8_shl(high, 4)), i8x16_splat(32));
-        let d = half_floats(group, 0);
+        let d = half_floats(group, 0, masks);
         let scale = |half: usize| f32x4_mul(d, signed_byte_as_f32(scales, 2 * (i % 2) + half));
         Vectors { codes, scales: [scale(0), scale(1)], offsets: [f32x4_splat(0.0); 2] }
     }

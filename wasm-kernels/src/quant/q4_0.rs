@@ -1,6 +1,6 @@
 //! Q4_0: 32 columns, scale d (f16), 16 bytes of nibbles: low ones are columns 0..16, high ones 16..32. Code minus 8.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Vectors};
 use core::ops::Range;
 
 pub struct Q4_0;
@@ -20,8 +20,8 @@ impl Format for Q4_0 {
         out.scales[..2].fill(f16_at(block, 0));
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
-        Vectors::scaled(nibbles(words(group, 8)), half_floats(group, 0))
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+        Vectors::scaled(nibbles(words(group, 8), masks), half_floats(group, 0, masks))
     }
 }

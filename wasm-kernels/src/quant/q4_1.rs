@@ -1,6 +1,6 @@
 //! Q4_1: 32 columns, scale d and offset m (f16), 16 bytes of nibbles as in Q4_0.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Vectors};
 use core::ops::Range;
 
 pub struct Q4_1;
@@ -21,9 +21,9 @@ impl Format for Q4_1 {
         out.offsets[..2].fill(f16_at(block, 2));
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
-        let codes = nibbles(words(group, 16));
-        Vectors { codes, scales: [half_floats(group, 0); 2], offsets: [half_floats(group, 1); 2] }
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+        let codes = nibbles(words(group, 16), masks);
+        Vectors { codes, scales: [half_floats(group, 0, masks); 2], offsets: [half_floats(group, 1, masks); 2] }
     }
 }

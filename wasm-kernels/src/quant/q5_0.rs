@@ -1,6 +1,6 @@
 //! Q5_0: 32 columns, scale d (f16), the fifth bits (bit i of 32 is column i), nibbles as in Q4_0. Code minus 16.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -19,16 +19,16 @@ pub(super) fn codes(fifth: &[u8], nibbles: &[u8], codes: &mut [i8]) {
 ///
 /// A byte of the fifth bits belongs to 8 columns of one row: it is copied to the 8 bytes of their two steps, where
 /// each keeps its own bit.
-#[inline(always)]
-pub(super) unsafe fn vector_codes(group: *const u8, at: usize) -> [v128; 8] {
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+pub(super) unsafe fn vector_codes(group: *const u8, at: usize, masks: &Masks) -> [v128; 8] {
     let [fifths] = words(group, at);
-    let nibbles = nibbles(words(group, at + 16));
+    let nibbles = nibbles(words(group, at + 16), masks);
     core::array::from_fn(|j| {
         let b = (j / 2) as u8;
         let [b0, b1, b2, b3] = [b, 4 + b, 8 + b, 12 + b];
         let copied = i8x16_swizzle(fifths, u8x16(b0, b0, b0, b0, b1, b1, b1, b1, b2, b2, b2, b2, b3, b3, b3, b3));
         let own = u32x4_splat(if j % 2 == 0 { 0x0804_0201 } else { 0x8040_2010 });
-        v128_or(nibbles[j], v128_and(i8x16_eq(v128_and(copied, own), own), u8x16_splat(16)))
+        v128_or(nibbles[j], v128_and(i8x16_eq(v128_and(copied, own), own), masks.x10))
     })
 }
 
@@ -45,8 +45,8 @@ impl Format for Q5_0 {
         out.scales[..2].fill(f16_at(block, 0));
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
-        Vectors::scaled(vector_codes(group, 8), half_floats(group, 0))
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+        Vectors::scaled(vector_codes(group, 8, masks), half_floats(group, 0, masks))
     }
 }

@@ -1,6 +1,6 @@
 //! Q5_K: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit k of byte l is column 32k + l.
 use super::vectors::{bits, words};
-use super::{scales_6bit, Format, Unpacked, Vectors};
+use super::{scales_6bit, Format, Unpacked, Masks, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -22,13 +22,13 @@ impl Format for Q5K {
         }
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, i: usize) -> Vectors {
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors {
         // Vectors: 3 of scales, 8 of fifth bits, then 8 of nibbles per 64 columns.
         let q = words::<8>(group, 16 + 48 + 128 + 128 * (i / 2));
         let fifths = words::<8>(group, 16 + 48);
         let codes = core::array::from_fn(|j| {
-            let low = if i % 2 == 0 { bits::<0>(q[j], 15) } else { bits::<4>(q[j], 15) };
+            let low = if i % 2 == 0 { bits::<0>(q[j], masks.x0f) } else { bits::<4>(q[j], masks.x0f) };
             let fifth = match i {
                 0 => i16x8_shl(fifths[j], 4),
                 1 => i16x8_shl(fifths[j], 3),
@@ -39,9 +39,9 @@ impl Format for Q5K {
                 6 => u16x8_shr(fifths[j], 2),
                 _ => u16x8_shr(fifths[j], 3),
             };
-            v128_or(low, v128_and(fifth, u8x16_splat(16)))
+            v128_or(low, v128_and(fifth, masks.x10))
         });
-        let (scale, offset) = scales_6bit::vectors(group, i);
+        let (scale, offset) = scales_6bit::vectors(group, i, masks);
         Vectors { codes, scales: [scale; 2], offsets: [offset; 2] }
     }
 }

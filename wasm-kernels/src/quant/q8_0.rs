@@ -1,6 +1,6 @@
 //! Q8_0: 32 columns, scale d (f16), 32 signed bytes.
 use super::vectors::{half_floats, words};
-use super::{f16_at, Format, Unpacked, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Vectors};
 use core::ops::Range;
 
 pub struct Q8_0;
@@ -19,8 +19,8 @@ impl Format for Q8_0 {
         out.scales[..2].fill(f16_at(block, 0));
     }
 
-    #[inline(always)]
-    unsafe fn vectors(group: *const u8, _: usize) -> Vectors {
-        Vectors::scaled(words(group, 8), half_floats(group, 0))
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+        Vectors::scaled(words(group, 8), half_floats(group, 0, masks))
     }
 }

@@ -1,6 +1,6 @@
 //! The 12 bytes in which Q4_K and Q5_K keep 8 scales and 8 minima of 6 bits.
 use super::vectors::{bits, byte_as_f32, half_floats, words};
-use super::{f16_at, Unpacked};
+use super::{f16_at, Masks, Unpacked};
 use crate::simd::*;
 
 /// (scale, minimum) of sub-block `i` of 8.
@@ -26,18 +26,18 @@ pub fn unpack(block: &[u8], out: &mut Unpacked) {
 }
 
 /// (scale, offset) of sub-block `i` of four interleaved blocks.
-#[inline(always)]
-pub unsafe fn vectors(group: *const u8, i: usize) -> (v128, v128) {
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+pub unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> (v128, v128) {
     // Byte s of a lane is about sub-blocks s and 4 + s.
     let [scales, mins, nibbles] = words(group, 16);
     let (scale, min) = if i < 4 {
-        (bits::<0>(scales, 63), bits::<0>(mins, 63))
+        (bits::<0>(scales, masks.x3f), bits::<0>(mins, masks.x3f))
     } else {
         (
-            v128_or(bits::<0>(nibbles, 15), bits::<2>(scales, 0x30)),
-            v128_or(bits::<4>(nibbles, 15), bits::<2>(mins, 0x30)),
+            v128_or(bits::<0>(nibbles, masks.x0f), bits::<2>(scales, masks.x30)),
+            v128_or(bits::<4>(nibbles, masks.x0f), bits::<2>(mins, masks.x30)),
         )
     };
-    let scale = f32x4_mul(half_floats(group, 0), byte_as_f32(scale, i % 4));
-    (scale, f32x4_neg(f32x4_mul(half_floats(group, 1), byte_as_f32(min, i % 4))))
+    let scale = f32x4_mul(half_floats(group, 0, masks), byte_as_f32(scale, i % 4, masks));
+    (scale, f32x4_neg(f32x4_mul(half_floats(group, 1, masks), byte_as_f32(min, i % 4, masks))))
 }
