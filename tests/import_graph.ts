@@ -18,6 +18,8 @@ const LAYERS = [
   ["generate.ts", "generate"],
   ["session"],
   ["runtime"],
+  ["entry"],
+  ["server"],
   ["cli"],
 ];
 const HOST_GLOBAL = /\b(?:Deno|process|document|location|navigator)\.\w/;

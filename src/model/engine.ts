@@ -13,7 +13,8 @@ import { createTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
 import { type ModelPlan, planModel, type PlanOptions, type SequencePlan } from "./plan.ts";
 import { alibiSlopes, ropeFrequencies } from "./rope.ts";
-import { type Desk, type Engine, Sequence } from "./sequence.ts";
+import { Sequence } from "./sequence.ts";
+import type { Desk, Shared } from "./shared.ts";
 import { Turnstile } from "./turnstile.ts";
 import { WeightSink } from "./weight_sink.ts";
 import type { Workspace } from "./workspace.ts";
@@ -91,7 +92,7 @@ function writeTables({ hparams, weights, frequencies, slopes }: ModelPlan, arena
 
 /** A loaded model. */
 export class Model {
-  #engine: Engine | undefined;
+  #shared: Shared | undefined;
   readonly #free: SequencePlan[];
 
   constructor(
@@ -104,7 +105,7 @@ export class Model {
     readonly binary: Binary,
   ) {
     this.#free = [...plan.sequences];
-    this.#engine = {
+    this.#shared = {
       network,
       arena,
       tokenizer,
@@ -128,28 +129,28 @@ export class Model {
    * @throws {OptionError} When all that were planned for exist already.
    */
   sequence(): Sequence {
-    if (this.#engine === undefined) throw new OptionError("model", "disposed of", "a model in use");
+    if (this.#shared === undefined) throw new OptionError("model", "disposed of", "a model in use");
     const sequence = this.#free.pop();
     if (sequence === undefined) {
       const planned = this.plan.sequences.length;
       throw new OptionError("sequences", planned + 1, `at most ${planned} at once, as planned`);
     }
-    return new Sequence(this.#engine, sequence);
+    return new Sequence(this.#shared, sequence);
   }
 
   /** Size of the memory now, in bytes; what the plan said, for as long as the model lives. */
   get memoryBytes(): number {
-    return this.#engine?.arena.bytes.buffer.byteLength ?? 0;
+    return this.#shared?.arena.bytes.buffer.byteLength ?? 0;
   }
 
   /** Names of regions behind whose end something was written; none, unless a kernel is broken. */
   brokenGuards(): string[] {
-    return this.#engine?.arena.brokenGuards() ?? [];
+    return this.#shared?.arena.brokenGuards() ?? [];
   }
 
   /** Lets go of the memory: it is freed once no sequence and no view of it is held. No call is allowed afterwards. */
   dispose(): void {
-    this.#engine = undefined;
+    this.#shared = undefined;
   }
 }
 

@@ -6,37 +6,13 @@
  */
 import { OptionError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
-import type { Arena } from "../memory/arena.ts";
-import { KernelRow, type SurvivorSpace } from "../sample/kernel_row.ts";
+import { KernelRow } from "../sample/kernel_row.ts";
 import type { LogitsRow } from "../sample/logits.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import { dueTurn } from "../turn.ts";
-import { attention, embed, feedForward, type Network, outputLogits } from "./forward.ts";
+import { attention, embed, feedForward, outputLogits } from "./forward.ts";
 import type { SequencePlan } from "./plan.ts";
-import type { Turnstile } from "./turnstile.ts";
-import type { Workspace } from "./workspace.ts";
-
-/** A workspace with the views through which ids and positions enter. */
-export interface Desk {
-  readonly workspace: Workspace;
-  readonly ids: Uint32Array;
-  readonly positions: Uint32Array;
-}
-
-/** What a sequence needs of its model. */
-export interface Engine {
-  readonly network: Network;
-  readonly arena: Arena;
-  readonly tokenizer: Tokenizer;
-  readonly context: number;
-  readonly outputRows: number;
-  readonly prompt: Desk;
-  readonly step: Desk;
-  /** One prompt at a time passes through its desk. */
-  readonly promptTurns: Turnstile;
-  readonly survivors: SurvivorSpace;
-  release(plan: SequencePlan): void;
-}
+import type { Shared } from "./shared.ts";
 
 export interface PrefillOptions {
   /** Aborting it rejects with its reason. The tokens of chunks that were done stay. */
@@ -58,7 +34,7 @@ export interface CacheReport {
 
 /** A text that is being read or written. One call at a time: await `prefill` and `score` before the next. */
 export class Sequence {
-  readonly #engine: Engine;
+  readonly #shared: Shared;
   readonly #plan: SequencePlan;
   /** What a sampler sees of the logits after the last token read. */
   readonly row: LogitsRow;
@@ -66,9 +42,9 @@ export class Sequence {
   #state: "idle" | "busy" | "released" = "idle";
 
   /** Use `Model.sequence`. */
-  constructor(engine: Engine, plan: SequencePlan) {
-    const { arena, network: { kernels, hparams }, survivors } = engine;
-    this.#engine = engine;
+  constructor(shared: Shared, plan: SequencePlan) {
+    const { arena, network: { kernels, hparams }, survivors } = shared;
+    this.#shared = shared;
     this.#plan = plan;
     this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
     this.reset();
@@ -76,7 +52,7 @@ export class Sequence {
 
   /** The model's. */
   get tokenizer(): Tokenizer {
-    return this.#engine.tokenizer;
+    return this.#shared.tokenizer;
   }
 
   /** Tokens read so far; the position of the next. */
@@ -86,7 +62,7 @@ export class Sequence {
 
   /** Most tokens it can hold. */
   get capacity(): number {
-    return this.#engine.context;
+    return this.#shared.context;
   }
 
   /**
@@ -97,7 +73,7 @@ export class Sequence {
   async prefill(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
     this.#check(ids);
     await this.#read(ids, signal, (start, n) => {
-      const { network, prompt: { workspace } } = this.#engine;
+      const { network, prompt: { workspace } } = this.#shared;
       const done = start + n;
       if (done === ids.length) outputLogits(network, workspace, n - 1, 1, this.#plan.logits);
       onProgress?.({ done, total: ids.length });
@@ -113,7 +89,7 @@ export class Sequence {
     this.#checkIdle();
     this.#checkRoom(1);
     this.#checkId(id);
-    const { network, step: { workspace, ids, positions } } = this.#engine;
+    const { network, step: { workspace, ids, positions } } = this.#shared;
     const cache = this.#plan.cache;
     ids[0] = id;
     positions[0] = this.#position;
@@ -145,7 +121,7 @@ export class Sequence {
     { signal }: PrefillOptions = {},
   ): Promise<{ nll: number; tokens: number }> {
     this.#check(ids);
-    const { outputRows, network, prompt: { workspace } } = this.#engine;
+    const { outputRows, network, prompt: { workspace } } = this.#shared;
     const { kernels, hparams: { nVocab } } = network;
     const { logits } = this.#plan;
     let nll = 0;
@@ -181,7 +157,7 @@ export class Sequence {
   /** Forgets all. */
   reset(): void {
     this.#checkIdle();
-    const { kernels } = this.#engine.network;
+    const { kernels } = this.#shared.network;
     for (const layer of this.#plan.cache) kernels.kvReset(layer);
     this.#position = 0;
   }
@@ -191,7 +167,7 @@ export class Sequence {
     if (this.#state === "released") return;
     this.#checkIdle();
     this.#state = "released";
-    this.#engine.release(this.#plan);
+    this.#shared.release(this.#plan);
   }
 
   /** What the cache holds and takes. */
@@ -211,8 +187,8 @@ export class Sequence {
   ): Promise<void> {
     this.#state = "busy";
     try {
-      await this.#engine.promptTurns.run(async () => {
-        const chunk = this.#engine.prompt.workspace.nTokens;
+      await this.#shared.promptTurns.run(async () => {
+        const chunk = this.#shared.prompt.workspace.nTokens;
         for (let start = 0; start < ids.length; start += chunk) {
           signal?.throwIfAborted();
           const nTokens = Math.min(chunk, ids.length - start);
@@ -236,7 +212,7 @@ export class Sequence {
     nTokens: number,
     signal?: AbortSignal,
   ): Promise<void> {
-    const { network, prompt } = this.#engine;
+    const { network, prompt } = this.#shared;
     const { workspace } = prompt;
     const { cache } = this.#plan;
     for (let i = 0; i < nTokens; i++) {
@@ -253,7 +229,7 @@ export class Sequence {
   }
 
   #truncate(position: number): void {
-    const { kernels } = this.#engine.network;
+    const { kernels } = this.#shared.network;
     for (const layer of this.#plan.cache) kernels.kvTruncate(layer, position);
     this.#position = position;
   }
@@ -279,7 +255,7 @@ export class Sequence {
   }
 
   #checkId(id: number): void {
-    const { nVocab } = this.#engine.network.hparams;
+    const { nVocab } = this.#shared.network.hparams;
     if (!(Number.isInteger(id) && id >= 0 && id < nVocab)) {
       throw new OptionError("token id", id, `a whole number from 0 to ${nVocab - 1}`);
     }

@@ -1,23 +1,32 @@
 /**
- * The kernel binaries as Deno finds them: files beside the code, local or remote.
+ * The kernel binaries as Deno and browsers find them: files beside the code, local or remote.
  *
  * @module
  */
 import { KernelError } from "../error.ts";
 import type { Binary } from "../kernels/load.ts";
 
+/** Where a binary lies. Written out in full each, as bundlers for browsers look for this very form. */
+const urlOf = (binary: Binary): URL =>
+  binary === "relaxed"
+    ? new URL("../kernels/wasm/relaxed.wasm", import.meta.url)
+    : new URL("../kernels/wasm/simd128.wasm", import.meta.url);
+
 /**
  * Reads and compiles one of the two binaries.
  *
  * @throws {KernelError} When the file can't be read.
  */
-export async function kernelModule(binary: Binary): Promise<WebAssembly.Module> {
-  const url = new URL(`../kernels/wasm/${binary}.wasm`, import.meta.url);
+export async function kernelModule(
+  binary: Binary,
+): Promise<WebAssembly.Module> {
   try {
-    const response = await fetch(url);
+    const response = await fetch(urlOf(binary));
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     return await WebAssembly.compile(await response.arrayBuffer());
   } catch (cause) {
-    throw new KernelError(`${binary}.wasm could not be read`, "load", { cause });
+    throw new KernelError(`${binary}.wasm could not be read`, "load", {
+      cause,
+    });
   }
 }

@@ -1,11 +1,9 @@
 /**
- * Loading and planning from anything that a model can be read from.
+ * Loading from anything that a model can be read from, with the kernels fetched from beside the code.
  *
  * @module
  */
-import { openModel } from "../gguf/mod.ts";
 import { loadModel as load, type LoadOptions, type Model } from "../model/engine.ts";
-import { type ModelPlan, planModel as plan, type PlanOptions } from "../model/plan.ts";
 import { kernelModule } from "./kernel_modules_deno.ts";
 import { type ModelInput, openSource, type SourceOptions } from "./open_source.ts";
 
@@ -35,29 +33,12 @@ export type LoadModelOptions =
  * model.dispose();
  * ```
  */
-export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
-  return load(openSource(input, options), { kernels: kernelModule, ...options });
-}
-
-/**
- * The memory that a model would take, region by region, from its header alone.
- *
- * @throws As {@link loadModel} does.
- *
- * @example
- * ```ts
- * import { planModel } from "@locket/locket";
- *
- * const { regions, totalBytes } = await planModel("models/locket-books-q8_0.gguf", { context: 1024 });
- * for (const { name, bytes } of regions) console.log(name, bytes);
- * console.log(totalBytes);
- * ```
- */
-export async function planModel(
+export function loadModel(
   input: ModelInput,
-  options: PlanOptions & SourceOptions = {},
-): Promise<ModelPlan> {
-  const file = await openModel(openSource(input, options));
-  file.close();
-  return plan(file.model, options);
+  options: LoadModelOptions = {},
+): Promise<Model> {
+  return load(openSource(input, options), {
+    kernels: kernelModule,
+    ...options,
+  });
 }

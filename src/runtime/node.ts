@@ -8,18 +8,29 @@ import type { RangeHandle } from "./range_file.ts";
 
 interface NodeFile {
   stat(): Promise<{ size: number }>;
-  read(buffer: Uint8Array, at: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  read(
+    buffer: Uint8Array,
+    at: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesRead: number }>;
   close(): Promise<void>;
 }
 
+interface NodeFiles {
+  open(path: string | URL, flags: "r"): Promise<NodeFile>;
+  readFile(path: string | URL): Promise<Uint8Array<ArrayBuffer>>;
+}
+
 interface NodeProcess {
-  getBuiltinModule?(name: string): { open(path: string | URL, flags: "r"): Promise<NodeFile> };
+  getBuiltinModule?(name: string): NodeFiles;
 }
 
 /** Bytes of a handle's only buffer. */
 const BUFFER_BYTES = 2 ** 18;
 
 const process = () => (globalThis as { process?: NodeProcess }).process;
+const files = () => process()!.getBuiltinModule!("node:fs/promises");
 
 /** Whether this host has Node's files. */
 export function hasNodeFiles(): boolean {
@@ -28,14 +39,26 @@ export function hasNodeFiles(): boolean {
 
 /** Opens a file for reading. */
 export async function openNodeFile(path: string | URL): Promise<RangeHandle> {
-  const file = await process()!.getBuiltinModule!("node:fs/promises").open(path, "r");
+  const file = await files().open(path, "r");
   const buffer = new Uint8Array(BUFFER_BYTES);
   return {
     size: (await file.stat()).size,
     async read(offset, length) {
-      const { bytesRead } = await file.read(buffer, 0, Math.min(length, buffer.length), offset);
+      const { bytesRead } = await file.read(
+        buffer,
+        0,
+        Math.min(length, buffer.length),
+        offset,
+      );
       return buffer.subarray(0, bytesRead);
     },
     close: () => void file.close(),
   };
+}
+
+/** A whole file. */
+export function readNodeFile(
+  path: string | URL,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return files().readFile(path);
 }

@@ -21,6 +21,12 @@ export const layernorm: (a: number, b: number, c: number, d: number, e: number, 
 export const log_sum_exp: (a: number, b: number) => number;
 export const matmul: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => void;
 export const penalize: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
+export const policy_clear: (a: number, b: number, c: number, d: number, e: number) => void;
+export const policy_compact: (a: number, b: number, c: number, d: number, e: number) => void;
+export const policy_observe: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number, p: number, q: number, r: number, s: number) => void;
+export const policy_pool: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => void;
+export const policy_randomise: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
+export const policy_select: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => void;
 export const quantize: (a: number, b: number, c: number, d: number) => void;
 export const quantized_bytes: (a: number) => number;
 export const read_f32: (a: number) => number;

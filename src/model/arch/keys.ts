@@ -38,11 +38,11 @@ export class Keys {
   }
 
   /**
-   * A whole number from 1 to 16,777,216. An array of one value per layer counts when all are equal.
+   * A whole number from `least` to 16,777,216. An array of one value per layer counts when all are equal.
    *
    * @throws {UnsupportedModelError} When it is out of bounds or differs between layers.
    */
-  count(key: string, fallback?: number): number {
+  count(key: string, fallback?: number, least = 1): number {
     const name = this.#full(key);
     const value = this.metadata.get(name);
     let n: number;
@@ -53,8 +53,8 @@ export class Keys {
       }
       n = values[0];
     } else n = this.metadata.number(name, fallback);
-    if (!(Number.isInteger(n) && n >= 1 && n <= MAX_COUNT)) {
-      throw new UnsupportedModelError(name, n, [`1 to ${MAX_COUNT}`]);
+    if (!(Number.isInteger(n) && n >= least && n <= MAX_COUNT)) {
+      throw new UnsupportedModelError(name, n, [`${least} to ${MAX_COUNT}`]);
     }
     return n;
   }
@@ -115,6 +115,10 @@ export class Keys {
   }
 
   #ropeScaling(): RopeScaling {
+    // As files of 2023 have it.
+    if (this.has("rope.scale_linear")) {
+      return { kind: "linear", factor: this.scalar("rope.scale_linear", 1, 1) };
+    }
     const type = this.metadata.string(this.#full("rope.scaling.type"), "none");
     if (type === "none" || type === "longrope") return { kind: "none" };
     const factor = this.scalar("rope.scaling.factor", undefined, 1);
@@ -161,16 +165,13 @@ export class Keys {
         `divisors of width ${dim}`,
       ]);
     }
-    if (this.has("expert_count")) {
-      throw new UnsupportedModelError(this.#full("expert_count"), this.count("expert_count"), [
-        "models without experts",
-      ]);
+    const nExperts = this.count("expert_count", 0, 0);
+    if (nExperts > 0) {
+      throw new UnsupportedModelError(this.#full("expert_count"), nExperts, ["models without experts"]);
     }
     const headDim = this.count("attention.key_length", dim / nHeads);
     // Phi's converter writes a zero for no window
-    const window = this.scalar("attention.sliding_window", 0) === 0
-      ? 0
-      : this.count("attention.sliding_window");
+    const window = this.count("attention.sliding_window", 0, 0);
     return {
       architecture: this.architecture,
       nLayers,

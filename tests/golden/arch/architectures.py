@@ -130,7 +130,6 @@ def gemma(file, c, w):
     file.key("attention.sliding_window", c.sliding_window)
     norms = FOUR_NORMS
     if file.arch == "gemma2":
-        file.key("rope.freq_base", c.rope_parameters["rope_theta"])
         file.key("attn_logit_softcapping", c.attn_logit_softcapping)
         file.key("final_logit_softcapping", c.final_logit_softcapping)
     else:
@@ -308,7 +307,7 @@ def mpt_config(heads, clip):
 MODELS = {
     "llama": ("llama", llama, hf.LlamaForCausalLM, hf.LlamaConfig(**LLAMA, rope_parameters=rope()), {}),
     "llama3-rope": ("llama", llama, hf.LlamaForCausalLM, hf.LlamaConfig(**LLAMA | {"tie_word_embeddings": True}, rope_parameters=rope(**LLAMA3)), {}),
-    "mistral-window": ("llama", llama, hf.MistralForCausalLM, hf.MistralConfig(**LLAMA, head_dim=16, sliding_window=12, rope_parameters=rope(1e6)), {"llama_cpp": False}),
+    "mistral-window": ("llama", llama, hf.MistralForCausalLM, hf.MistralConfig(**LLAMA, head_dim=32, sliding_window=12, rope_parameters=rope(1e6)), {"llama_cpp": False}),
     "qwen2": ("qwen2", qwen, hf.Qwen2ForCausalLM, hf.Qwen2Config(**LLAMA | {"tie_word_embeddings": True}, rope_parameters=rope(1e6)), {}),
     "qwen2-yarn": ("qwen2", qwen, hf.Qwen2ForCausalLM, hf.Qwen2Config(**LLAMA, rope_parameters=rope(rope_type="yarn", factor=4.0, original_max_position_embeddings=32)), {}),
     "qwen3": ("qwen3", qwen, hf.Qwen3ForCausalLM, hf.Qwen3Config(**LLAMA, head_dim=32, rope_parameters=rope(1e6)), {}),

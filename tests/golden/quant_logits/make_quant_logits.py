@@ -10,7 +10,7 @@ are the scale times a power of two, so that weights average about zero.
   exact      f64 arithmetic on what gguf.quants.dequantize makes of the weights
   llama.cpp  int8 activations for block types (blocks of 32, of 256 for K types), f16 for F16, bf16 for BF16
 
-Written: cases.json, and logits.f32 with two rows [V] a type, exact then llama.cpp's, after the last token.
+Written: cases.json, and logits.f32 with [2, positions, V] a type, exact then llama.cpp's.
 """
 import json
 import sys
@@ -27,6 +27,7 @@ import llama_cpp  # noqa: E402
 HERE = Path(__file__).parent
 SHAPE = dict(dim=256, nLayers=2, nHeads=4, nKvHeads=2, ffnDim=512, nVocab=128, nContext=64)
 EPS = 1e-5
+POSITIONS = [7, 15, 23, 31]
 IDS = [(17 * i + 5) % SHAPE["nVocab"] for i in range(32)]
 # Of each type's blocks: the exponent bits of its scale, and where f16 numbers stand: [byte, power of two, sign]
 # times the scale.
@@ -136,7 +137,7 @@ def rotate(x):
 
 
 def forward(w):
-    """Logits after the last of IDS; w maps names to f64 matrices and norms."""
+    """Logits [positions, V]; w maps names to f64 matrices and norms."""
     s, n = SHAPE, len(IDS)
     d, group = s["dim"] // s["nHeads"], s["nHeads"] // s["nKvHeads"]
     x = w["token_embd"][IDS]
@@ -154,7 +155,7 @@ def forward(w):
         h = rms(x, layer("ffn_norm"))
         gate = h @ layer("ffn_gate").T
         x = x + (gate / (1 + np.exp(-gate)) * (h @ layer("ffn_up").T)) @ layer("ffn_down").T
-    return rms(x[-1], w["output_norm"]) @ w["token_embd"].T
+    return rms(x[POSITIONS], w["output_norm"]) @ w["token_embd"].T
 
 
 def main():
@@ -169,7 +170,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.gguf"
             write(path, matrices, type)
-            theirs = llama_cpp.logits(path, IDS, [len(IDS) - 1])[0]
+            theirs = llama_cpp.logits(path, IDS, POSITIONS)
         error = theirs - exact
         print(
             f"{type.name:7} weights {spread:.3f}, logits {exact.std():5.2f}; llama.cpp's error: "
@@ -180,7 +181,7 @@ def main():
     (HERE / "logits.f32").write_bytes(b"".join(r.tobytes() for r in rows))
     types = ",\n    ".join(json.dumps(c) for c in cases)
     (HERE / "cases.json").write_text(
-        f'{{\n  "shape": {json.dumps(SHAPE)},\n  "ids": {json.dumps(IDS)},\n  "types": [\n    {types}\n  ]\n}}\n'
+        f'{{\n  "shape": {json.dumps(SHAPE)},\n  "ids": {json.dumps(IDS)},\n  "positions": {json.dumps(POSITIONS)},\n  "types": [\n    {types}\n  ]\n}}\n'
     )
 
 

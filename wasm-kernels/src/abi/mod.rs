@@ -8,6 +8,7 @@ mod attention;
 mod elementwise;
 mod logits;
 mod matmul;
+mod policy;
 mod quant;
 
 /// Raised whenever the meaning of an export or of a layout in memory changes; compared at load.

@@ -99,7 +99,7 @@ fn panels<F: Format>(product: &mut Product, w: Weights, n_tokens: usize, masks: 
         for column in (0..w.n_cols).step_by(COLUMNS) {
             let n = COLUMNS.min(w.n_cols - column);
             panel.fill::<F>(w, rows, column, n, masks);
-            let place = Place { w, n_tokens, column, n, accumulate: product.accumulate || column > 0 };
+            let place = Place { w, n_tokens, column, n, accumulate: product.accumulate || column > 0, masks };
             let groups = panel.0.each_ref();
             unsafe {
                 match (F::GROUP, F::OFFSET, F::WIDE) {
@@ -126,6 +126,7 @@ struct Place<'a> {
     column: usize,
     n: usize,
     accumulate: bool,
+    masks: &'a Masks,
 }
 
 /// The groups of four `rows` each times the first tokens.
@@ -137,7 +138,7 @@ unsafe fn tokens<S: Shape, const G: usize>(
     product: &mut Product,
     groups: [&Group; G],
     rows: [usize; G],
-    Place { w, n_tokens, column, n, accumulate }: Place,
+    Place { w, n_tokens, column, n, accumulate, masks }: Place,
 ) {
     for token in (0..n_tokens).step_by(TOKENS) {
         let at = |g: usize, t: usize| (token + t) * w.n_rows + rows[g];
@@ -145,7 +146,7 @@ unsafe fn tokens<S: Shape, const G: usize>(
             diagonals(core::array::from_fn(|t| load_or_zero(&product.out[at(g, t)..], accumulate)))
         });
         let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols) + column / 32 * TOKENS * BLOCK);
-        tile::<S, G>(&mut acc, groups, n / 32, x);
+        tile::<S, G>(&mut acc, groups, n / 32, x, masks);
         for (g, acc) in acc.into_iter().enumerate() {
             for (t, acc) in diagonals(acc).into_iter().enumerate() {
                 store(&mut product.out[at(g, t)..], acc);

@@ -4,7 +4,7 @@
 //! for each row, each 4 tokens:  acc[token] += w[column..column + 4] * x[token][column..column + 4]
 //! ```
 //! The sums of a row and a token run in the same order whatever the number of tokens.
-use crate::quant::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4, Masks};
+use crate::quant::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4_with, Masks};
 use crate::simd::*;
 
 /// A weight that is a float.
@@ -37,7 +37,7 @@ impl Float for F16 {
     }
     #[cfg_attr(target_arch = "wasm32", inline(always))]
     unsafe fn load4(p: *const F16, masks: &Masks) -> v128 {
-        f16x4_to_f32x4(i32x4_load_extend_i16x4(p as *const i16), &masks.half)
+        f16x4_to_f32x4_with(i32x4_load_extend_i16x4(p as *const i16), &masks.half)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod matmul_float;
 pub mod matvec;
 pub mod norm;
 pub mod panel;
+pub mod policy;
 pub mod quantize;
 pub mod rope;
 pub mod tile;

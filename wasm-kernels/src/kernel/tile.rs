@@ -15,7 +15,7 @@
 //!
 //! Codes of 8 bits take two sums each, so they come one group at a time.
 use super::quantize::{Fields, BLOCK};
-use crate::quant::{load, Group};
+use crate::quant::{load, Group, Masks};
 use crate::simd::*;
 
 /// Tokens of a tile.
@@ -65,6 +65,7 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
     groups: [&Group; GROUPS],
     n_blocks: usize,
     mut x: *const u8,
+    masks: &Masks,
 ) {
     for block in 0..n_blocks {
         let fields = Fields::of_four(x);
@@ -77,15 +78,16 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
             let zero = [i32x4_splat(0); TOKENS];
             let start = if S::OFFSET || S::WIDE { zero } else { rotations(i32x4_shl(minus_sum, 6)) };
             let (mut low, mut high) = ([start; GROUPS], [zero; GROUPS]);
-            for step in if S::HALVES { 4 * half..4 * half + 4 } else { 0..8 } {
+            let first = 4 * half;
+            for step in first..first + if S::HALVES { masks.four } else { masks.eight } {
                 let x = rotations(v128_load(x.add(16 * step) as *const v128));
                 for g in 0..GROUPS {
-                    let w = load(&groups[g].low[block][step]);
+                    let w = load(groups[g].low[block].get_unchecked(step));
                     for k in 0..TOKENS {
                         low[g][k] = dot4_i8x16_u7x16_add(x[k], w, low[g][k]);
                     }
                     if S::WIDE {
-                        let w = load(&groups[g].high[block][step]);
+                        let w = load(groups[g].high[block].get_unchecked(step));
                         for k in 0..TOKENS {
                             high[g][k] = dot4_i8x16_u7x16_add(x[k], w, high[g][k]);
                         }

@@ -27,10 +27,16 @@ pub fn bf16_to_f32(h: u16) -> f32 {
 /// halves and too large for subnormal ones; and with 113 added and 2^-14 taken off, which is true of subnormal ones and
 /// too large for normal ones.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-pub fn f16x4_to_f32x4(h: v128, masks: &HalfMasks) -> v128 {
+pub fn f16x4_to_f32x4_with(h: v128, masks: &HalfMasks) -> v128 {
     let normal = i32x4_add(i32x4_shl(v128_and(h, masks.magnitude), 13), masks.normal);
     let subnormal = f32x4_sub(i32x4_add(normal, masks.one_more), masks.least);
     v128_or(i32x4_min(normal, subnormal), v128_and(h, masks.sign))
+}
+
+/// `f16x4_to_f32x4_with` where no loop has its constants at hand.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+pub fn f16x4_to_f32x4(h: v128) -> v128 {
+    f16x4_to_f32x4_with(h, &HalfMasks::new(|word| u32x4_splat(word)))
 }
 
 #[cfg(test)]
@@ -52,7 +58,7 @@ mod tests {
             let found = f16_to_f32(h);
             assert!(found.to_bits() == wanted.to_bits() || found.is_nan() && wanted.is_nan(), "{h:#x}");
             if exponent < 31 {
-                let lanes = f16x4_to_f32x4(i32x4_splat(h as i16 as i32), &masks.half);
+                let lanes = f16x4_to_f32x4_with(i32x4_splat(h as i16 as i32), &masks.half);
                 assert_eq!(f32x4_extract_lane::<2>(lanes).to_bits(), wanted.to_bits(), "{h:#x}");
             }
         }

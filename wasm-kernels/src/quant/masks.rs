@@ -20,6 +20,9 @@ pub struct Masks {
     pub byte: v128,
     /// What the indices of IQ4_NL and IQ4_XS stand for.
     pub iq4_codes: v128,
+    /// Trip counts of loops that must not be unrolled.
+    pub four: usize,
+    pub eight: usize,
     /// Sign, magnitude and exponents of 16-bit floats, see `half_floats`.
     pub half: HalfMasks,
 }
@@ -30,6 +33,19 @@ pub struct HalfMasks {
     pub normal: v128,
     pub one_more: v128,
     pub least: v128,
+}
+
+impl HalfMasks {
+    /// `word` splats a word.
+    pub fn new(word: impl Fn(u32) -> v128) -> Self {
+        Self {
+            magnitude: word(0x7fff),
+            sign: word(1 << 31),
+            normal: word(112 << 23),
+            one_more: word(1 << 23),
+            least: word(113 << 23),
+        }
+    }
 }
 
 impl Masks {
@@ -47,13 +63,9 @@ impl Masks {
             x7f: bytes(0x7f),
             byte: words(255),
             iq4_codes: black_box(unsafe { v128_load(CODES.as_ptr() as *const v128) }),
-            half: HalfMasks {
-                magnitude: words(0x7fff),
-                sign: words(1 << 31),
-                normal: words(112 << 23),
-                one_more: words(1 << 23),
-                least: words(113 << 23),
-            },
+            four: black_box(4),
+            eight: black_box(8),
+            half: HalfMasks::new(words),
         }
     }
 }

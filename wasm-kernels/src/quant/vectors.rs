@@ -1,5 +1,5 @@
 //! 32 columns of four interleaved rows as vectors, and what the formats need to get there.
-use super::{f16x4_to_f32x4, Masks};
+use super::{f16x4_to_f32x4_with, Masks};
 use crate::simd::*;
 
 /// 32 columns of four rows.
@@ -25,7 +25,7 @@ impl Vectors {
 /// The `i`-th half float of four rows.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
 pub unsafe fn half_floats(group: *const u8, i: usize, masks: &Masks) -> v128 {
-    f16x4_to_f32x4(i32x4_load_extend_i16x4(group.add(8 * i) as *const i16), &masks.half)
+    f16x4_to_f32x4_with(i32x4_load_extend_i16x4(group.add(8 * i) as *const i16), &masks.half)
 }
 
 /// `N` vectors from byte `at` on.

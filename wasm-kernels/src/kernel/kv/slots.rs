@@ -47,6 +47,16 @@ impl Head<'_> {
         self.header[0] as usize
     }
 
+    /// Slots that hold a token.
+    pub fn n_occupied(&self) -> usize {
+        (self.header[0] - self.header[1]) as usize
+    }
+
+    /// Of every slot up to the capacity.
+    pub fn positions(&self) -> &[u32] {
+        self.positions
+    }
+
     /// Takes the lowest empty slot. There must be one.
     pub fn take(&mut self, position: u32) -> usize {
         let n_slots = self.n_slots();

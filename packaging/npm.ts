@@ -1,0 +1,80 @@
+/**
+ * Builds the npm package from the same sources into `dist/npm/`: one bundle an entry point with what they share in
+ * chunks, the two kernel binaries as they are, and types. Third-party modules stay imports and become dependencies.
+ *
+ *   deno task build:npm
+ */
+import { bundle } from "./bundle.ts";
+import { declarations } from "./declarations.ts";
+import { dependencies } from "./import_map.ts";
+
+const root = new URL("../", import.meta.url);
+const out = new URL("dist/npm/", root);
+
+const ENTRIES = ["workers", "deno", "node", "browser", "manual"];
+const RAW = ["src/kernels/wasm/simd128.wasm", "src/kernels/wasm/relaxed.wasm"];
+
+const file = (entry: string) => `./src/entry/${entry}.js`;
+const types = (entry: string) => `./src/entry/${entry}.d.ts`;
+const subpath = (entry: string) => ({
+  types: types(entry),
+  default: file(entry),
+});
+
+/** First match wins, so hosts that also match `node` or `browser` stand before those. */
+const exports = {
+  ".": {
+    types: types("node"),
+    workerd: file("workers"),
+    "edge-light": file("workers"),
+    deno: file("deno"),
+    bun: file("node"),
+    node: file("node"),
+    browser: file("browser"),
+    default: { types: types("manual"), default: file("manual") },
+  },
+  ...Object.fromEntries(ENTRIES.map((entry) => [`./${entry}`, subpath(entry)])),
+  ...Object.fromEntries(
+    RAW.map((path) => [path.replace("src/kernels/wasm", "."), `./${path}`]),
+  ),
+};
+
+const { name, version, license } = JSON.parse(
+  await Deno.readTextFile(new URL("deno.json", root)),
+);
+await Deno.remove(out, { recursive: true }).catch(() => {});
+const entries = ENTRIES.map((entry) => `src/entry/${entry}.ts`);
+const files = await bundle(root, entries);
+files.push(...declarations(root, entries));
+const encoder = new TextEncoder();
+for (const path of [...RAW, "README.md", "LICENSE"]) {
+  files.push({ path, bytes: await Deno.readFile(new URL(path, root)) });
+}
+files.push({
+  path: "package.json",
+  bytes: encoder.encode(JSON.stringify(
+    {
+      name,
+      version,
+      license,
+      description: "Language models from GGUF files in WebAssembly, in memory that is fixed beforehand",
+      type: "module",
+      sideEffects: false,
+      engines: { node: ">=22" },
+      exports,
+      dependencies: await dependencies(
+        root,
+        files.map(({ path, bytes }) => ({ path, bytes })),
+      ),
+    },
+    null,
+    2,
+  )),
+});
+for (const { path, bytes } of files) {
+  const url = new URL(path, out);
+  await Deno.mkdir(new URL(".", url), { recursive: true });
+  await Deno.writeFile(url, bytes);
+}
+const total = files.reduce((sum, { bytes }) => sum + bytes.length, 0);
+console.log(`dist/npm: ${files.length} files, ${(total / 1e3).toFixed(0)} kB`);

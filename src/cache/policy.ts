@@ -1,0 +1,111 @@
+/**
+ * What a cache policy is. The engine owns slots, keys and values; a policy says which rows of attention it wants to
+ * see, how they become scores, and which slots stay. It calls kernels that work on all heads of a layer at once and
+ * never sees a number of theirs, so that a policy costs nothing per token in JavaScript.
+ *
+ * Life of a sequence's cache, for every layer:
+ *
+ *     prompt   per chunk: append, attend, `observe` the rows asked for
+ *              then `reduce`, after each chunk (streaming) or after the last (whole)
+ *     step     append the token, attend (itself included), `observe`, `reduce`
+ *
+ * Between calls at most `budget` slots per KV head are held, plus what `every` allows.
+ *
+ * @module
+ */
+import type { ObserveOptions } from "../kernels/policy_kernels.ts";
+
+export type { ObserveOptions };
+
+/** Value of a policy's parameter. */
+export type PolicyValue = number | string | boolean;
+
+/** Tokens read at once: a chunk of a prompt, or a token of a running text. */
+export interface Moment {
+  readonly layer: number;
+  readonly nLayers: number;
+  readonly nHeads: number;
+  readonly nKvHeads: number;
+  /** 0 in a prompt, then 1 for the first token after it, and so on. */
+  readonly step: number;
+}
+
+/** A layer that some rows of attention have just passed. */
+export interface ObservedLayer extends Moment {
+  /** Rows to be observed. */
+  readonly nTokens: number;
+  /**
+   * Turns the logits of these rows into scores: softmax((logit + noise) / tau) · weight, summed over the heads of a row
+   * of scores. To be called once. By default without noise, weight 1, decay 1, tau 1.
+   */
+  add(options?: Partial<ObserveOptions>): void;
+}
+
+/** How to choose what stays. */
+export interface Keep {
+  /** Slots per KV head that stay. */
+  readonly budget: number;
+  /** First positions of the text that stay in any case. */
+  readonly sinks?: number;
+  /** Latest positions that stay in any case. */
+  readonly recent?: number;
+  /** Which slots are better: those of higher scores (default), of higher draws or pools made just before, or the latest. */
+  readonly by?: "scores" | "scratch" | "age";
+}
+
+/** A layer whose cache is to be reduced. */
+export interface ReducedLayer extends Moment {
+  /** Slots per KV head that may stay. */
+  readonly budget: number;
+  /** Empties all other slots. The earlier position wins among equals, and what is no number never wins. */
+  keep(keep: Keep): void;
+  /**
+   * Makes scratch scores per KV head from scores per query head: the mean or maximum over `width` neighbouring slots, then
+   * the mean over the KV head's query heads; the `recent` latest positions take no part.
+   */
+  pool(options: { readonly width: number; readonly max?: boolean; readonly recent: number }): void;
+  /** Makes scratch scores that are a uniform draw for each position. */
+  randomise(seed: number): void;
+  /** Sets all scores to 0. */
+  forget(): void;
+}
+
+/** A cache policy with its parameters. Write one as an object; `loadModel` takes it as it is. */
+export interface Policy {
+  /** Its name in reports. */
+  readonly name: string;
+  /** Its parameters in reports. */
+  readonly params: Readonly<Record<string, PolicyValue>>;
+  /** Least budget that makes sense: protected slots and one more. */
+  readonly minBudget: number;
+  /** What scores there are per slot: none, one per layer, per KV head (the sum over its query heads), or per query head. */
+  readonly scores: "none" | "layer" | "kvHead" | "head";
+  /** One row of scores for all layers together instead of one each. Every layer then keeps the same. */
+  readonly shared?: boolean;
+  /** Which rows of what a prompt reads between two reductions it observes: none, all, or that many last ones. */
+  readonly promptRows: "none" | "all" | number;
+  /** Whether it observes and reduces in the steps after the prompt. Without, those tokens stay, up to `reserve`. */
+  readonly steps: boolean;
+  /** Slots kept free for tokens after the prompt where `steps` is off and prompts stream. */
+  readonly reserve?: number;
+  /** Observes and reduces in every n-th step only. Default 1. */
+  readonly every?: number;
+  /** Whether slots have to lie in order of position when it reduces. They then are moved together first. */
+  readonly ordered?: boolean;
+  /** Budget of a layer, given the mean one. */
+  layerBudget?(budget: number, layer: number, nLayers: number): number;
+  /** Turns rows of attention into scores. */
+  observe?(layer: ObservedLayer): void;
+  /** Chooses what stays. */
+  reduce(layer: ReducedLayer): void;
+}
+
+/**
+ * Slots of a budget that a share or a count stands for: below 1 a share of the budget (rounded down, at least 1 unless
+ * 0), otherwise a count.
+ */
+export function slotsOf(shareOrCount: number, budget: number): number {
+  if (shareOrCount >= 1) return shareOrCount;
+  // Products such as 100 · 0.29 lie just below the integer that they stand for.
+  return shareOrCount === 0 ? 0 : Math.max(1, Math.floor(budget * shareOrCount + 1e-9));
+}

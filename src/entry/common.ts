@@ -1,0 +1,41 @@
+/**
+ * The names that every entry point shares: all but `loadModel`, which finds the kernels as its host allows.
+ *
+ * @module
+ */
+export type { LoadModelOptions } from "../runtime/load_model.ts";
+export { planModel } from "../runtime/plan_model.ts";
+export type { FileInput, ModelInput, SourceOptions } from "../runtime/open_source.ts";
+export type { RangeReader } from "../runtime/range_file.ts";
+export type { Progress } from "../gguf/source.ts";
+
+export { generate } from "../generate.ts";
+export type { Generation } from "../generate/generation.ts";
+export type {
+  FinishReason,
+  GenerateOptions,
+  GenerationResult,
+  GenerationTimings,
+  TokenEvent,
+} from "../generate/options.ts";
+export type { Logprobs, TokenLogprob } from "../sample/logprobs.ts";
+export type { SamplingOptions } from "../sample/options.ts";
+export { Session } from "../session/session.ts";
+
+export type { Model } from "../model/engine.ts";
+export type { ModelPlan, PlanOptions } from "../model/plan.ts";
+export type { CacheReport, PrefillOptions, Sequence } from "../model/sequence.ts";
+export type { KvTypeName, KvTypes } from "../cache/kv_cache.ts";
+export type { Hparams } from "../hparams.ts";
+export type { Binary, KernelModules } from "../kernels/load.ts";
+export { applyChatTemplate, type ChatMessage, type ChatOptions, type Tokenizer } from "../tokenizer/mod.ts";
+
+export {
+  GgufError,
+  KernelError,
+  MemoryBudgetError,
+  OptionError,
+  type RegionBytes,
+  SourceError,
+  UnsupportedModelError,
+} from "../error.ts";

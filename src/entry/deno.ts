@@ -1,0 +1,7 @@
+/**
+ * Locket in Deno, as a package from npm. The same as `mod.ts`.
+ *
+ * @module
+ */
+export * from "./common.ts";
+export { loadModel } from "../runtime/load_model.ts";

@@ -1,0 +1,169 @@
+/**
+ * The kernels that cache policies are made of, typed; see `kernels.ts`. Scores are `[rows, capacity]`: a row per query
+ * head, per KV head, or one for the layer.
+ *
+ * @module
+ */
+import { KernelError } from "../error.ts";
+import type { Floats, LayerCache, Words } from "../memory/handles.ts";
+import type { KernelExports } from "./kernels.ts";
+
+/** Ids of what may be added to logits before they become scores. */
+export const NOISE = { none: 0, gumbel: 1, gaussian: 2, given: 3 } as const;
+
+/** How softmax weights become scores. */
+export interface ObserveOptions {
+  readonly noise: keyof typeof NOISE;
+  readonly seed: number;
+  /** The largest weight instead of the sum. */
+  readonly max: boolean;
+  /** Factor on every weight. */
+  readonly weight: number;
+  /** Factor on what is there, once per token. */
+  readonly decay: number;
+  /** Temperature, at least {@link MIN_TAU}. */
+  readonly tau: number;
+}
+
+/** Below this temperature weights would leave the range of floats. */
+export const MIN_TAU = 0.5;
+
+/** Noise `[H, T, stride]` by position of the key, for runs that must draw given numbers. */
+export interface GivenNoise {
+  readonly values: Floats;
+  readonly stride: number;
+}
+
+function check(fits: boolean, kernel: string, what: string): void {
+  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
+}
+
+/** Typed calls of one instance's policy kernels. */
+export class PolicyKernels {
+  readonly #raw: KernelExports;
+
+  constructor(raw: KernelExports) {
+    this.#raw = raw;
+  }
+
+  /** scores += softmax((logits + noise) / tau) of `nTokens` queries at `positions` from `first` on; logits are used up. */
+  observe(
+    scores: Floats,
+    logits: Floats,
+    lse: Floats,
+    cache: LayerCache,
+    positions: Words,
+    first: number,
+    nTokens: number,
+    nHeads: number,
+    layer: number,
+    { noise, seed, max, weight, decay, tau }: ObserveOptions,
+    given: GivenNoise | null,
+  ): void {
+    const { slots, nKvHeads, capacity } = cache;
+    check(logits.length >= nHeads * nTokens * capacity, "policy_observe", "logits");
+    check(lse.length >= nHeads * nTokens, "policy_observe", "lse");
+    check(positions.length >= first + nTokens, "policy_observe", "positions");
+    check(nHeads % rows(scores, cache) === 0, "policy_observe", "scores");
+    const stride = given === null ? 0 : given.stride;
+    check(given === null || given.values.length >= nHeads * nTokens * stride, "policy_observe", "noise");
+    this.#raw.policy_observe(
+      scores.offset,
+      logits.offset,
+      lse.offset,
+      slots.offset,
+      positions.offset + 4 * first,
+      given === null ? 0 : given.values.offset,
+      rows(scores, cache),
+      nTokens,
+      nHeads,
+      nKvHeads,
+      capacity,
+      stride,
+      NOISE[given === null ? noise : "given"],
+      max ? 1 : 0,
+      seed,
+      layer,
+      weight,
+      decay,
+      tau,
+    );
+  }
+
+  /** out [G, capacity] = scores [H, capacity] pooled over `width` neighbours, then averaged over each KV head's heads. */
+  pool(out: Floats, scores: Floats, cache: LayerCache, width: number, max: boolean, end: number): void {
+    const { slots, nKvHeads, capacity } = cache;
+    const nHeads = rows(scores, cache);
+    check(out.length >= nKvHeads * capacity, "policy_pool", "out");
+    check(nHeads % nKvHeads === 0 && nHeads > 0, "policy_pool", "scores");
+    this.#raw.policy_pool(
+      out.offset,
+      scores.offset,
+      slots.offset,
+      nHeads,
+      nKvHeads,
+      capacity,
+      width,
+      max ? 1 : 0,
+      end,
+    );
+  }
+
+  /**
+   * Empties all but `budget` slots of each head: positions below `first` and from `last` on stay, and the best of the
+   * rest by `nRows` rows of scores (KV heads or 1), or the latest without any.
+   */
+  select(
+    cache: LayerCache,
+    scores: Floats | null,
+    nRows: number,
+    budget: number,
+    first: number,
+    last: number,
+    clear: boolean,
+  ): void {
+    const { slots, nKvHeads, capacity } = cache;
+    check(scores === null || nRows === 1 || nRows === nKvHeads, "policy_select", "rows");
+    check(scores === null || scores.length >= nRows * capacity, "policy_select", "scores");
+    const offset = scores === null ? 0 : scores.offset;
+    this.#raw.policy_select(
+      slots.offset,
+      offset,
+      nRows,
+      nKvHeads,
+      capacity,
+      budget,
+      first,
+      last,
+      clear ? 1 : 0,
+    );
+  }
+
+  /** Scores of empty slots become 0. */
+  clear(scores: Floats, cache: LayerCache): void {
+    const { slots, nKvHeads, capacity } = cache;
+    this.#raw.policy_clear(scores.offset, slots.offset, rows(scores, cache), nKvHeads, capacity);
+  }
+
+  /** All scores become 0. */
+  forget(scores: Floats, cache: LayerCache): void {
+    this.#raw.policy_clear(scores.offset, 0, rows(scores, cache), cache.nKvHeads, cache.capacity);
+  }
+
+  /** Moves scores as `kvCompact` will move the slots; to be called before it. */
+  compact(scores: Floats, cache: LayerCache): void {
+    const { slots, nKvHeads, capacity } = cache;
+    this.#raw.policy_compact(scores.offset, slots.offset, rows(scores, cache), nKvHeads, capacity);
+  }
+
+  /** scores [G, capacity] = a uniform draw per occupied slot, by its position. */
+  randomise(scores: Floats, cache: LayerCache, seed: number, layer: number): void {
+    const { slots, nKvHeads, capacity } = cache;
+    check(scores.length >= nKvHeads * capacity, "policy_randomise", "scores");
+    this.#raw.policy_randomise(scores.offset, slots.offset, nKvHeads, nKvHeads, capacity, seed, layer);
+  }
+}
+
+function rows(scores: Floats, { capacity }: LayerCache): number {
+  return Math.floor(scores.length / capacity);
+}

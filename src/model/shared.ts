@@ -1,0 +1,34 @@
+/**
+ * What the sequences of a model share.
+ *
+ * @module
+ */
+import type { Arena } from "../memory/arena.ts";
+import type { SurvivorSpace } from "../sample/kernel_row.ts";
+import type { Tokenizer } from "../tokenizer/mod.ts";
+import type { Network } from "./forward.ts";
+import type { SequencePlan } from "./plan.ts";
+import type { Turnstile } from "./turnstile.ts";
+import type { Workspace } from "./workspace.ts";
+
+/** A workspace with the views through which ids and positions enter. */
+export interface Desk {
+  readonly workspace: Workspace;
+  readonly ids: Uint32Array;
+  readonly positions: Uint32Array;
+}
+
+/** What a sequence needs of its model. */
+export interface Shared {
+  readonly network: Network;
+  readonly arena: Arena;
+  readonly tokenizer: Tokenizer;
+  readonly context: number;
+  readonly outputRows: number;
+  readonly prompt: Desk;
+  readonly step: Desk;
+  /** One prompt at a time passes through its desk. */
+  readonly promptTurns: Turnstile;
+  readonly survivors: SurvivorSpace;
+  release(plan: SequencePlan): void;
+}

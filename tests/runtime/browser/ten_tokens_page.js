@@ -1,0 +1,3 @@
+import { tenTokens } from "../ten_tokens.js";
+
+globalThis.tenTokens = tenTokens;

@@ -1,0 +1,64 @@
+/**
+ * A page in headless Chromium, its files served on loopback.
+ *
+ * @module
+ */
+import { type Browser, chromium as playwright, type Page } from "playwright-core";
+import { chromium } from "./tools.ts";
+
+/** A file by its place, or its text with its type. */
+export type PageFile = URL | { readonly text: string; readonly type: string };
+
+const TYPES: Record<string, string> = {
+  html: "text/html",
+  js: "text/javascript",
+  css: "text/css",
+  wasm: "application/wasm",
+};
+
+/** A page that was opened, with all that it logged as errors. */
+export interface OpenedPage extends AsyncDisposable {
+  readonly page: Page;
+  readonly origin: string;
+  readonly errors: readonly string[];
+}
+
+/** Serves files by path and opens `/`. */
+export async function openPage(files: Readonly<Record<string, PageFile>>): Promise<OpenedPage> {
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
+    return answer(request, files[new URL(request.url).pathname]);
+  });
+  const browser: Browser = await playwright.launch({
+    executablePath: await chromium(),
+    args: ["--no-sandbox", "--disable-gpu"],
+  });
+  const page = await browser.newPage();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  const origin = `http://127.0.0.1:${server.addr.port}`;
+  await page.goto(origin);
+  return {
+    page,
+    origin,
+    errors,
+    async [Symbol.asyncDispose]() {
+      await browser.close();
+      await server.shutdown();
+    },
+  };
+}
+
+async function answer(request: Request, file: PageFile | undefined): Promise<Response> {
+  if (file === undefined) return new Response(null, { status: 404 });
+  if (!(file instanceof URL)) return new Response(file.text, { headers: { "content-type": file.type } });
+  const bytes = await Deno.readFile(file);
+  const type = TYPES[file.pathname.split(".").at(-1)!] ?? "application/octet-stream";
+  const range = /^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "");
+  if (range === null) return new Response(bytes, { headers: { "content-type": type } });
+  const start = Number(range[1]);
+  return new Response(bytes.subarray(start), {
+    status: 206,
+    headers: { "content-type": type, "content-range": `bytes ${start}-${bytes.length - 1}/${bytes.length}` },
+  });
+}

@@ -1,0 +1,46 @@
+/**
+ * Serves a Worker in the real workerd until standard input ends. Started by `worker.ts` with one argument, a JSON object:
+ * `{ modules: [{ type, path, file }], compatibilityDate, compatibilityFlags, bindings, r2: { BUCKET: { key: file } },
+ * kv: [NAMESPACE], durableObjects: { BINDING: class } }`. Prints `{ url, inspector, pid }` in one line when it is ready.
+ */
+import { readFile } from "node:fs/promises";
+import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
+import { Readable } from "node:stream";
+import { Miniflare } from "miniflare";
+
+const { modules, r2 = {}, kv = [], durableObjects = {}, ...options } = JSON.parse(process.argv[2]);
+
+const worker = new Miniflare({
+  port: 0,
+  inspectorPort: 0,
+  modules: await Promise.all(
+    modules.map(async ({ type, path, file }) => ({ type, path, contents: await readFile(file) })),
+  ),
+  r2Buckets: Object.keys(r2),
+  kvNamespaces: kv,
+  durableObjects,
+  ...options,
+});
+const url = await worker.ready;
+for (const [binding, objects] of Object.entries(r2)) {
+  const bucket = await worker.getR2Bucket(binding);
+  for (const [key, file] of Object.entries(objects)) {
+    const body = Readable.toWeb(createReadStream(file));
+    await bucket.put(key, body, { httpMetadata: { contentLength: statSync(file).size } });
+  }
+}
+const inspector = await worker.getInspectorURL();
+console.log(JSON.stringify({ url: url.href, inspector: inspector.href, pid: childOf(process.pid) }));
+
+process.stdin.on("end", () => worker.dispose()).resume();
+
+/** The process of workerd, the only child. */
+function childOf(parent) {
+  return readdirSync("/proc").map(Number).find((pid) => {
+    try {
+      return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) === parent;
+    } catch {
+      return false;
+    }
+  });
+}

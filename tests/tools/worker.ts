@@ -1,0 +1,77 @@
+/**
+ * A Worker as it runs in production: bundled with our installed package, in the real workerd.
+ *
+ * @module
+ */
+import { bundleApp, installedApp, tool } from "./tools.ts";
+
+/** What a Worker is bound to. */
+export interface WorkerOptions {
+  /** Further modules by the name they are imported by: files that arrive as an `ArrayBuffer`. */
+  readonly data?: Readonly<Record<string, URL>>;
+  readonly compatibilityDate?: string;
+  readonly compatibilityFlags?: readonly string[];
+  readonly bindings?: Readonly<Record<string, unknown>>;
+  /** Buckets with the files that lie in them. */
+  readonly r2?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly kv?: readonly string[];
+  readonly durableObjects?: Readonly<Record<string, string>>;
+}
+
+/** A Worker that serves. */
+export interface ServedWorker extends AsyncDisposable {
+  readonly url: string;
+  /** WebSocket of its inspector. */
+  readonly inspector: string;
+  /** Process of workerd. */
+  readonly pid: number;
+}
+
+/** Whether workerd runs on this machine; says so aloud where not. */
+export async function hasWorkerd(): Promise<boolean> {
+  return await tool("workerd") !== undefined && await tool("node") !== undefined;
+}
+
+/** Bundles a Worker and serves it on loopback. */
+export async function serveWorker(entry: URL, options: WorkerOptions = {}): Promise<ServedWorker> {
+  const { data = {}, compatibilityDate = "2026-07-01", ...more } = options;
+  const app = await installedApp();
+  const script = await bundleApp(entry, ["workerd", "worker", "browser"]);
+  const scriptFile = await Deno.makeTempFile({ suffix: ".js" });
+  await Deno.writeTextFile(scriptFile, script);
+  const wasm = (name: string) =>
+    new URL(`node_modules/@locket/locket/src/kernels/wasm/${name}.wasm`, app).pathname;
+  // imports are kept as written in our package, relative to its own folder
+  const modules = [
+    { type: "ESModule", path: "src/entry/worker.js", file: scriptFile },
+    { type: "CompiledWasm", path: "src/kernels/wasm/simd128.wasm", file: wasm("simd128") },
+    { type: "CompiledWasm", path: "src/kernels/wasm/relaxed.wasm", file: wasm("relaxed") },
+    ...Object.entries(data).map(([path, file]) => ({ type: "Data", path, file: file.pathname })),
+  ];
+  const node = await tool("node");
+  const child = new Deno.Command(node!, {
+    args: [
+      new URL("serve_worker.mjs", import.meta.url).pathname,
+      JSON.stringify({ modules, compatibilityDate, ...more }),
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  while (!text.includes("\n")) {
+    const { done, value } = await lines.read();
+    if (done) throw new Error(`workerd did not start: ${text}`);
+    text += value;
+  }
+  return {
+    ...JSON.parse(text.split("\n", 1)[0]),
+    async [Symbol.asyncDispose]() {
+      await child.stdin.close();
+      while (!(await lines.read()).done);
+      await child.status;
+      await Deno.remove(scriptFile);
+    },
+  };
+}

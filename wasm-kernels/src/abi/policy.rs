@@ -1,0 +1,153 @@
+//! Scores of slots and the choice of what stays in a cache; see `kernel::policy`.
+//!
+//! `scores f32[rows, capacity]` have a row per query head, per KV head, or one for the layer.
+use super::{read, write};
+use crate::kernel::kv::slots::HEADER;
+use crate::kernel::policy::observe::{self, Noise};
+use crate::kernel::policy::{pool, scores, select};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+fn slots_words(n_kv_heads: u32, capacity: u32) -> u32 {
+    n_kv_heads * (HEADER as u32 + capacity)
+}
+
+/// Adds to `scores f32[rows, capacity]` what a tile of queries shows: softmax((logits + noise) / tau) times `weight`,
+/// summed over the heads of a row after `scores *= decay` for each token, or with `max` the largest.
+///
+/// `logits f32[H, T, capacity]` and `lse f32[H, T]` are as `attend` left them; the logits are used up. `noise_kind`: 0 none,
+/// 1 Gumbel, 2 Gaussian, both drawn by (seed, layer, head, position of query, position of key), 3 as given in
+/// `noise f32[H, T, noise_stride]` by position of the key. tau >= 0.5.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn policy_observe(
+    scores: u32,
+    logits: u32,
+    lse: u32,
+    slots: u32,
+    positions: u32,
+    noise: u32,
+    n_rows: u32,
+    n_tokens: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    noise_stride: u32,
+    noise_kind: u32,
+    max: u32,
+    seed: u32,
+    layer: u32,
+    weight: f32,
+    decay: f32,
+    tau: f32,
+) {
+    let (rows, n_slots) = (n_heads * n_tokens, slots_words(n_kv_heads, capacity));
+    checked!(
+        write(scores, 4 * n_rows * capacity),
+        write(logits, 4 * rows * capacity),
+        read(lse, 4 * rows),
+        read(slots, 4 * n_slots),
+    );
+    unsafe {
+        let tile = observe::Tile {
+            lse: read(lse, rows),
+            positions: read(positions, n_tokens),
+            slots: read(slots, n_slots),
+            capacity: capacity as usize,
+        };
+        let noise = match noise_kind {
+            0 => Noise::None,
+            1 => Noise::Gumbel,
+            2 => Noise::Gaussian,
+            _ => Noise::Given(read(noise, rows * noise_stride), noise_stride as usize),
+        };
+        let options = observe::Options { max: max != 0, noise, seed, layer, weight, decay, tau };
+        observe::observe(write(scores, n_rows * capacity), write(logits, rows * capacity), tile, options);
+    }
+}
+
+/// `out f32[G, capacity]` = mean over the query heads of a KV head of `scores f32[H, capacity]`, each first averaged (or
+/// with `max` maximised) over `width` neighbouring slots. Slots lie in order of position; those at positions from `end`
+/// on get 0 and are no neighbours.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn policy_pool(
+    out: u32,
+    scores: u32,
+    slots: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    width: u32,
+    max: u32,
+    end: u32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(
+        write(out, 4 * n_kv_heads * capacity),
+        read(scores, 4 * n_heads * capacity),
+        read(slots, 4 * n_slots),
+    );
+    unsafe {
+        let (out, scores) = (write(out, n_kv_heads * capacity), read(scores, n_heads * capacity));
+        pool::pool(out, scores, read(slots, n_slots), capacity as usize, width as usize, max != 0, end);
+    }
+}
+
+/// Empties all slots of each head but `budget`: positions below `first` and from `last` on stay, then those of the highest
+/// `scores f32[rows, capacity]` (rows: KV heads, or 1; offset 0: the latest stay), the earlier position first among equals.
+/// With `clear` the scores of slots that leave become 0.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn policy_select(
+    slots: u32,
+    scores: u32,
+    n_rows: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    budget: u32,
+    first: u32,
+    last: u32,
+    clear: u32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots));
+    unsafe {
+        let scores = (scores != 0).then(|| write(scores, n_rows * capacity));
+        let keep = select::Keep { budget: budget as usize, first, last };
+        select::select(write(slots, n_slots), scores, capacity as usize, keep, clear != 0);
+    }
+}
+
+/// Sets the scores of empty slots to 0.
+#[wasm_bindgen]
+pub fn policy_clear(scores: u32, slots: u32, n_rows: u32, n_kv_heads: u32, capacity: u32) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(scores, 4 * n_rows * capacity), read(slots, 4 * n_slots));
+    unsafe { scores::clear(write(scores, n_rows * capacity), read(slots, n_slots), capacity as usize) }
+}
+
+/// Moves scores as `kv_compact` will move the slots; to be called before it.
+#[wasm_bindgen]
+pub fn policy_compact(scores: u32, slots: u32, n_rows: u32, n_kv_heads: u32, capacity: u32) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(scores, 4 * n_rows * capacity), read(slots, 4 * n_slots));
+    unsafe { scores::compact(write(scores, n_rows * capacity), read(slots, n_slots), capacity as usize) }
+}
+
+/// Sets the score of each occupied slot to a uniform draw by (seed, layer, row, position).
+#[wasm_bindgen]
+pub fn policy_randomise(
+    scores: u32,
+    slots: u32,
+    n_rows: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    seed: u32,
+    layer: u32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(scores, 4 * n_rows * capacity), read(slots, 4 * n_slots));
+    unsafe {
+        scores::randomise(write(scores, n_rows * capacity), read(slots, n_slots), capacity as usize, seed, layer)
+    }
+}

@@ -1,0 +1,158 @@
+//! What a tile of queries shows about the slots: softmax weights, summed or maximised into scores.
+//!
+//! ```text
+//! for each token of the tile, for each query head h with logits x of its visible slots:
+//!     p = softmax((x + noise) / tau)               only visible slots take part
+//!     scores[row of h] = scores * decay            once per token
+//!     scores[row of h] += weight p                 or: max(scores, weight p)
+//! ```
+//! - A row of scores belongs to one query head, to the heads of a KV head, or to all heads of the layer.
+//! - Without noise and with tau 1 the log-sum-exp that attention left makes it a single pass.
+//! - Otherwise the weights are made against an upper bound of the exponents, log-sum-exp plus the largest noise, so
+//!   that no pass looks for their maximum; they replace the logits until their sum is known.
+//! - decay 0 keeps the last query only (TOVA), 1 sums (H2O, Keyformer), between lies a moving average.
+//!
+//! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104.
+use super::noise::{self, Row};
+use crate::kernel::kv::slots;
+use crate::kernel::lanes::{load, store};
+use crate::kernel::math::exp_nonpositive;
+use crate::simd::*;
+
+/// What is added to the logits.
+#[derive(Clone, Copy)]
+pub enum Noise<'a> {
+    None,
+    Gumbel,
+    Gaussian,
+    /// `f32[H, T, stride]` by position of the key.
+    Given(&'a [f32], usize),
+}
+
+/// How weights become scores.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The largest weight instead of the sum.
+    pub max: bool,
+    pub noise: Noise<'a>,
+    pub seed: u32,
+    pub layer: u32,
+    pub weight: f32,
+    pub decay: f32,
+    pub tau: f32,
+}
+
+/// A tile of queries.
+#[derive(Clone, Copy)]
+pub struct Tile<'a> {
+    /// `f32[H, T]`, as attention left them.
+    pub lse: &'a [f32],
+    /// `u32[T]`
+    pub positions: &'a [u32],
+    /// `u32[G, 4 + capacity]`
+    pub slots: &'a [u32],
+    pub capacity: usize,
+}
+
+/// Updates `scores f32[rows, capacity]`; `logits f32[H, T, capacity]` are used up.
+pub fn observe(scores: &mut [f32], logits: &mut [f32], tile: Tile, options: Options) {
+    let Tile { capacity, .. } = tile;
+    let (n_rows, n_tokens) = (scores.len() / capacity, tile.positions.len());
+    let n_heads = tile.lse.len() / n_tokens;
+    let heads_per_row = n_heads / n_rows;
+    let heads_per_kv_head = n_heads / (tile.slots.len() / (slots::HEADER + capacity));
+    for (row, scores) in scores.chunks_exact_mut(capacity).enumerate() {
+        for (token, &position) in tile.positions.iter().enumerate() {
+            if options.decay != 1.0 {
+                crate::kernel::elementwise::scale(scores, options.decay);
+            }
+            for head in row * heads_per_row..(row + 1) * heads_per_row {
+                let positions = slots::positions(tile.slots, capacity, head / heads_per_kv_head);
+                let place = head * n_tokens + token;
+                let logits = &mut logits[place * capacity..][..positions.len()];
+                add_row(&mut scores[..positions.len()], logits, positions, tile.lse[place], options, |stride| {
+                    (Row::new(options.seed, options.layer, head as u32, position), place * stride)
+                });
+            }
+        }
+    }
+}
+
+/// One query head of one token. `draws`: its random row, and where its given noise starts.
+fn add_row(
+    scores: &mut [f32],
+    logits: &mut [f32],
+    positions: &[u32],
+    lse: f32,
+    options: Options,
+    draws: impl Fn(usize) -> (Row, usize),
+) {
+    if lse == f32::NEG_INFINITY {
+        return;
+    }
+    let rate = 1.0 / options.tau;
+    let sum = match options.noise {
+        Noise::None if options.tau == 1.0 => {
+            let lse = f32x4_splat(lse);
+            return accumulate(scores, logits, options, options.weight, |x| exp_nonpositive(f32x4_sub(x, lse)));
+        }
+        Noise::None => weigh(logits, positions, lse, rate, |_| f32x4_splat(0.0)),
+        Noise::Gumbel => {
+            let row = draws(0).0;
+            weigh(logits, positions, lse + noise::GUMBEL_MOST, rate, |positions| row.gumbel(positions))
+        }
+        Noise::Gaussian => {
+            let row = draws(0).0;
+            weigh(logits, positions, lse + noise::GAUSSIAN_MOST, rate, |positions| row.gaussian(positions))
+        }
+        Noise::Given(noise, stride) => {
+            let noise = &noise[draws(stride).1..][..stride];
+            // An empty slot's position lies behind the end.
+            let at = |position: u32| noise.get(position as usize).copied().unwrap_or(0.0);
+            let visible = logits.iter().zip(positions).filter(|(logit, _)| **logit > f32::NEG_INFINITY);
+            let most = visible.map(|(_, &p)| at(p)).fold(0.0, f32::max);
+            weigh(logits, positions, lse + most, rate, |positions| {
+                f32x4(
+                    at(u32x4_extract_lane::<0>(positions)),
+                    at(u32x4_extract_lane::<1>(positions)),
+                    at(u32x4_extract_lane::<2>(positions)),
+                    at(u32x4_extract_lane::<3>(positions)),
+                )
+            })
+        }
+    };
+    if sum > 0.0 {
+        accumulate(scores, logits, options, options.weight / sum, |weight| weight);
+    }
+}
+
+/// logits = e^((logit + noise - bound) * rate); returns their sum.
+#[inline(always)]
+fn weigh(logits: &mut [f32], positions: &[u32], bound: f32, rate: f32, noise: impl Fn(v128) -> v128) -> f32 {
+    let (bound, rate) = (f32x4_splat(bound), f32x4_splat(rate));
+    let mut sum = f32x4_splat(0.0);
+    for (quad, positions) in logits.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
+        // SAFETY: the reference covers 16 readable bytes.
+        let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
+        let x = f32x4_sub(f32x4_add(load(quad), noise(positions)), bound);
+        let weight = exp_nonpositive(f32x4_mul(x, rate));
+        sum = f32x4_add(sum, weight);
+        store(quad, weight);
+    }
+    f32x4_sum(sum)
+}
+
+/// scores += factor f(x), or the larger of both.
+#[inline(always)]
+fn accumulate(scores: &mut [f32], x: &[f32], options: Options, factor: f32, f: impl Fn(v128) -> v128) {
+    let factor = f32x4_splat(factor);
+    for (score, x) in scores.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
+        let weight = f(load(x));
+        let sum = if options.max {
+            f32x4_pmax(load(score), f32x4_mul(weight, factor))
+        } else {
+            f32x4_madd(weight, factor, load(score))
+        };
+        store(score, sum);
+    }
+}
