@@ -13,16 +13,8 @@ export interface OutputFile {
 }
 
 /** One ES module an entry, in the place of its source; what several share lies in `src/chunks/`. */
-export async function bundle(
-  root: URL,
-  entries: readonly string[],
-): Promise<OutputFile[]> {
-  const wasm = new URL(
-    import.meta.resolve("esbuild-wasm").replace(
-      "esm/browser.js",
-      "esbuild.wasm",
-    ),
-  );
+export async function bundle(root: URL, entries: readonly string[]): Promise<OutputFile[]> {
+  const wasm = new URL(import.meta.resolve("esbuild-wasm").replace("esm/browser.js", "esbuild.wasm"));
   await esbuild.initialize({
     wasmModule: await WebAssembly.compile(await Deno.readFile(wasm)),
     worker: false,

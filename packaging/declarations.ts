@@ -7,10 +7,7 @@ import ts from "typescript";
 import type { OutputFile } from "./bundle.ts";
 
 /** A `.d.ts` for each source that the entries reach. */
-export function declarations(
-  root: URL,
-  entries: readonly string[],
-): OutputFile[] {
+export function declarations(root: URL, entries: readonly string[]): OutputFile[] {
   const base = root.pathname;
   const program = ts.createProgram(entries.map((entry) => base + entry), {
     declaration: true,

@@ -7,19 +7,14 @@ const map = async (root: URL): Promise<Record<string, string>> =>
   JSON.parse(await Deno.readTextFile(new URL("import_map.json", root))).imports;
 
 /** `npm:@scope/name@1.2.3/path` in its parts. */
-function parse(
-  target: string,
-): { name: string; version: string; path: string } {
+function parse(target: string): { name: string; version: string; path: string } {
   const [, name, version, path] = /^npm:((?:@[^/]+\/)?[^@/]+)@([^/]+)(\/.*)?$/
     .exec(target)!;
   return { name, version, path: path ?? "" };
 }
 
 /** The specifier by which a package manager's install finds what the import map calls `specifier`. */
-export async function npmSpecifier(
-  root: URL,
-  specifier: string,
-): Promise<string> {
+export async function npmSpecifier(root: URL, specifier: string): Promise<string> {
   const target = (await map(root))[specifier];
   if (target === undefined) {
     throw new Error(`${specifier} is not in import_map.json`);

@@ -34,14 +34,10 @@ const exports = {
     default: { types: types("manual"), default: file("manual") },
   },
   ...Object.fromEntries(ENTRIES.map((entry) => [`./${entry}`, subpath(entry)])),
-  ...Object.fromEntries(
-    RAW.map((path) => [path.replace("src/kernels/wasm", "."), `./${path}`]),
-  ),
+  ...Object.fromEntries(RAW.map((path) => [path.replace("src/kernels/wasm", "."), `./${path}`])),
 };
 
-const { name, version, license } = JSON.parse(
-  await Deno.readTextFile(new URL("deno.json", root)),
-);
+const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
 await Deno.remove(out, { recursive: true }).catch(() => {});
 const entries = ENTRIES.map((entry) => `src/entry/${entry}.ts`);
 const files = await bundle(root, entries);
@@ -62,10 +58,7 @@ files.push({
       sideEffects: false,
       engines: { node: ">=22" },
       exports,
-      dependencies: await dependencies(
-        root,
-        files.map(({ path, bytes }) => ({ path, bytes })),
-      ),
+      dependencies: await dependencies(root, files.map(({ path, bytes }) => ({ path, bytes }))),
     },
     null,
     2,

@@ -81,7 +81,7 @@ class Optimiser:
             muon.load_state_dict(saved)
 
 
-def schedule(step, steps, decay_share=0.5):
+def schedule(step, steps, decay_share=0.6):
     """Factor of the learning rates, counted in steps, not minutes.
 
     A slow rise that leaves the built-in heads intact, a faster one once they are trained in,

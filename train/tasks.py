@@ -1,11 +1,12 @@
 """Training sequences: plain text, and tasks that can only be solved by looking back.
 
 Every sequence is a pair (tokens, weights) of one length; the weight of a token multiplies
-its loss. Three tasks are mixed into the text:
+its loss. Four tasks are mixed into the text:
 
 * period:  random tokens, or a short passage, repeated over and over;
 * again:   a passage that comes a second time after other text;
-* facts:   statements about made-up keys, other text, then questions about them.
+* facts:   statements about made-up keys, other text, then questions about them;
+* drill:   statements, then question after question about them with no other text.
 """
 import re
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Mix:
     period: float
     again: float
     facts: float
+    drill: float = 0.0
 
 
 class TaskSource:
@@ -153,7 +155,7 @@ class TaskSource:
 
     def facts(self, rng, n):
         """Text, facts, text, questions. The questions close the sequence."""
-        most = max(2, min(12, n // 50))
+        most = max(2, min(16, n // 50))
         facts = self.fact_list(rng, int(rng.integers(1, most + 1)))
         lead = self.state(rng, facts)[: n // 2]
         tail, tail_weights = self.ids("\n"), [1.0]
@@ -168,9 +170,21 @@ class TaskSource:
         weights = np.concatenate([np.ones(room - gap), np.full(len(lead), 0.3), np.ones(gap), tail_weights])
         return tokens.astype(np.int64), weights.astype(np.float32)
 
+    def drill(self, rng, n):
+        """A few facts, then questions about them to the end: many answers in one sequence."""
+        facts = self.fact_list(rng, int(rng.integers(2, 13)))
+        tokens = self.state(rng, facts)
+        weights = [0.3] * len(tokens)
+        while len(tokens) < n:
+            ids, w = self.ask(rng, facts[int(rng.integers(len(facts)))])
+            tokens, weights = tokens + ids, weights + w
+        return np.array(tokens[:n], np.int64), np.array(weights[:n], np.float32)
+
     def batch(self, rng, rows, n, mix):
         """[rows, n] tokens and weights, and the kind of each row."""
-        kinds = rng.choice(["period", "again", "facts", "text"], rows,
-                           p=[mix.period, mix.again, mix.facts, 1 - mix.period - mix.again - mix.facts])
+        tasks = {"period": mix.period, "again": mix.again, "facts": mix.facts}
+        tasks["text"] = 1 - sum(tasks.values()) - mix.drill
+        tasks["drill"] = mix.drill
+        kinds = rng.choice(list(tasks), rows, p=list(tasks.values()))
         made = [getattr(self, kind)(rng, n) for kind in kinds]
         return np.stack([t for t, _ in made]), np.stack([w for _, w in made]), kinds

@@ -20,21 +20,20 @@ from structured import build_in_copying
 from tasks import Mix, TaskSource
 
 TOKENS_PER_STEP = 8192
-OPENING_STEPS = 300  # with more of the tasks, so that looking back pays from the start
-# (share of the steps after which it ends, length of the sequences, mix)
+# (step at which it ends, length of the sequences, mix)
 PHASES = [
-    (0.55, 256, Mix(period=0.05, again=0.12, facts=0.15)),
-    (0.72, 512, Mix(period=0.03, again=0.12, facts=0.15)),
-    (1.00, 1024, Mix(period=0.02, again=0.12, facts=0.14)),
+    (300, 256, Mix(period=0.25, again=0.20, facts=0.20)),
+    (1000, 256, Mix(period=0.05, again=0.12, facts=0.15)),
+    (1150, 512, Mix(period=0.02, again=0.12, facts=0.12, drill=0.10)),
+    (None, 1024, Mix(period=0.01, again=0.12, facts=0.12, drill=0.08)),
 ]
-OPENING = Mix(period=0.25, again=0.20, facts=0.20)
 
 
-def phase_of(step, steps):
+def phase_of(step):
     """(sequence length, mix) of a step."""
     for end, length, mix in PHASES:
-        if step < end * steps or end == 1.0:
-            return length, OPENING if step < OPENING_STEPS else mix
+        if end is None or step < end:
+            return length, mix
 
 
 def make_batch(source, seed, step, length, mix):
@@ -96,7 +95,7 @@ class Trainer:
         return (losses * weights).sum() / weights.sum(), losses
 
     def run_step(self):
-        length, mix = phase_of(self.step, self.args.steps)
+        length, mix = phase_of(self.step)
         ids, targets, weights, kinds = make_batch(self.source, self.args.seed, self.step, length, mix)
         loss, losses = self.loss(ids, targets, weights)
         loss.backward()
@@ -112,7 +111,7 @@ class Trainer:
         while self.step < min(self.args.steps, self.args.stop_at or self.args.steps):
             recent.append(self.run_step())
             if self.step % self.args.log_every == 0 or self.step == self.args.steps:
-                length, _ = phase_of(self.step - 1, self.args.steps)
+                length, _ = phase_of(self.step - 1)
                 entry = {"step": self.step, "tokens": self.step * TOKENS_PER_STEP, "length": length,
                          "train_text_loss": round(float(np.nanmean(recent)), 4),
                          **measure(self.model, self.corpus, length)}
@@ -145,7 +144,7 @@ def parse_args():
     ap.add_argument("work", help="folder for the tokenizer, checkpoints and results; an old checkpoint there is resumed")
     ap.add_argument("--name", default="locket-books")
     ap.add_argument("--data", default=str(data.DEFAULT_DATA), help="folder with books-train.txt.gz and books-valid.txt.gz")
-    ap.add_argument("--steps", type=int, default=5000, help=f"steps of {TOKENS_PER_STEP} tokens")
+    ap.add_argument("--steps", type=int, default=2400, help=f"steps of {TOKENS_PER_STEP} tokens")
     ap.add_argument("--stop-at", type=int, help="stop early at this step (the checkpoint stays)")
     sizes = dict(vocab=2048, dim=256, layers=4, heads=4, kv_heads=2, head_dim=64, ffn=512)
     for name, size in sizes.items():

@@ -89,7 +89,7 @@ async function machine(): Promise<string> {
   return `${model} (${simd}), ${navigator.hardwareConcurrency} cores, ${Deno.build.os}, Deno ${Deno.version.deno}, V8 ${Deno.version.v8}`;
 }
 
-const engines = flags.engines.split(",").map((name) => {
+const engines = flags.engines.split(",").map((name: string): Engine => {
   const engine = ENGINES.find((e) => e.name === name);
   if (!engine) {
     throw new Error(
@@ -98,7 +98,7 @@ const engines = flags.engines.split(",").map((name) => {
   }
   return engine;
 });
-if (engines.some((e) => !e.name.startsWith("locket"))) await installPeers();
+if (engines.some((e: Engine) => !e.name.startsWith("locket"))) await installPeers();
 
 const rows = new Map<string, Row>();
 const versions = new Map<string, string>();

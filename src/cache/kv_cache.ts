@@ -19,7 +19,8 @@ export interface KvTypes {
   readonly v: KvTypeName;
 }
 
-const TYPES: Record<KvTypeName, number> = {
+/** ggml type ids of the storage types. */
+export const KV_TYPES: Readonly<Record<KvTypeName, number>> = {
   f32: GgmlType.F32,
   f16: GgmlType.F16,
   q8_0: GgmlType.Q8_0,
@@ -36,7 +37,7 @@ const TYPES: Record<KvTypeName, number> = {
 export function kvTypes(wanted: KvTypes | KvTypeName | undefined, hparams: Hparams): KvTypes {
   const types = typeof wanted === "object" ? wanted : { k: wanted ?? "q8_0", v: wanted ?? "q8_0" };
   for (const type of [types.k, types.v]) {
-    if (!Object.hasOwn(TYPES, type)) throw new OptionError("kvType", type, Object.keys(TYPES).join(", "));
+    if (!Object.hasOwn(KV_TYPES, type)) throw new OptionError("kvType", type, Object.keys(KV_TYPES).join(", "));
   }
   for (const width of [hparams.headDim, hparams.valueDim]) {
     if (width % HEAD_STEP !== 0 || width > MAX_HEAD) {
@@ -61,7 +62,7 @@ export function layCache(
   slots: Layout,
 ): readonly LayerCache[] {
   const { nKvHeads, headDim: keyDim, valueDim } = hparams;
-  const [keyType, valueType] = [TYPES[types.k], TYPES[types.v]];
+  const [keyType, valueType] = [KV_TYPES[types.k], KV_TYPES[types.v]];
   return capacities.map((capacity) =>
     Object.freeze({
       keys: kv.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),

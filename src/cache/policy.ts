@@ -60,8 +60,9 @@ export interface ReducedLayer extends Moment {
   /** Empties all other slots. The earlier position wins among equals, and what is no number never wins. */
   keep(keep: Keep): void;
   /**
-   * Makes scratch scores per KV head from scores per query head: the mean or maximum over `width` neighbouring slots, then
-   * the mean over the KV head's query heads; the `recent` latest positions take no part.
+   * Makes scratch scores per KV head from scores per query head: the mean or maximum over `width` neighbouring slots,
+   * then the mean over the KV head's query heads; the `recent` latest positions take no part. Only for policies without
+   * `steps`: their slots lie in order of position.
    */
   pool(options: { readonly width: number; readonly max?: boolean; readonly recent: number }): void;
   /** Makes scratch scores that are a uniform draw for each position. */
@@ -90,8 +91,6 @@ export interface Policy {
   readonly reserve?: number;
   /** Observes and reduces in every n-th step only. Default 1. */
   readonly every?: number;
-  /** Whether slots have to lie in order of position when it reduces. They then are moved together first. */
-  readonly ordered?: boolean;
   /** Budget of a layer, given the mean one. */
   layerBudget?(budget: number, layer: number, nLayers: number): number;
   /** Turns rows of attention into scores. */

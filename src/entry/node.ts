@@ -11,12 +11,6 @@ import { type ModelInput, openSource } from "../runtime/open_source.ts";
 export * from "./common.ts";
 
 /** Loads a GGUF model. Options, errors and result are those of `loadModel` in every other runtime. */
-export function loadModel(
-  input: ModelInput,
-  options: LoadModelOptions = {},
-): Promise<Model> {
-  return load(openSource(input, options), {
-    kernels: kernelModule,
-    ...options,
-  });
+export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
+  return load(openSource(input, options), { kernels: kernelModule, ...options });
 }

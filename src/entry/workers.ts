@@ -14,12 +14,6 @@ export * from "./common.ts";
 export { type R2Bucket, r2Object } from "../runtime/r2.ts";
 
 /** Loads a GGUF model. Options, errors and result are those of `loadModel` in every other runtime. */
-export function loadModel(
-  input: ModelInput,
-  options: LoadModelOptions = {},
-): Promise<Model> {
-  return load(openSource(input, options), {
-    kernels: kernelModule,
-    ...options,
-  });
+export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
+  return load(openSource(input, options), { kernels: kernelModule, ...options });
 }

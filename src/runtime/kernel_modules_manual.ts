@@ -10,9 +10,7 @@ import type { Binary, KernelModules } from "../kernels/load.ts";
 export type KernelInput = WebAssembly.Module | BufferSource | Response | URL;
 
 /** Reads whichever binary is asked for, at that time. */
-export function readKernels(
-  given: Readonly<Partial<Record<Binary, KernelInput>>>,
-): KernelModules {
+export function readKernels(given: Readonly<Partial<Record<Binary, KernelInput>>>): KernelModules {
   return async (binary) => {
     const input = given[binary];
     if (input === undefined) {
@@ -21,10 +19,7 @@ export function readKernels(
     if (!(input instanceof URL || input instanceof Response)) return input;
     const response = input instanceof URL ? await fetch(input) : input;
     if (!response.ok) {
-      throw new KernelError(
-        `${binary}.wasm: HTTP status ${response.status}`,
-        "load",
-      );
+      throw new KernelError(`${binary}.wasm: HTTP status ${response.status}`, "load");
     }
     return await response.arrayBuffer();
   };

@@ -33,12 +33,6 @@ export type LoadModelOptions =
  * model.dispose();
  * ```
  */
-export function loadModel(
-  input: ModelInput,
-  options: LoadModelOptions = {},
-): Promise<Model> {
-  return load(openSource(input, options), {
-    kernels: kernelModule,
-    ...options,
-  });
+export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
+  return load(openSource(input, options), { kernels: kernelModule, ...options });
 }

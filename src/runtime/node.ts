@@ -8,12 +8,7 @@ import type { RangeHandle } from "./range_file.ts";
 
 interface NodeFile {
   stat(): Promise<{ size: number }>;
-  read(
-    buffer: Uint8Array,
-    at: number,
-    length: number,
-    position: number,
-  ): Promise<{ bytesRead: number }>;
+  read(buffer: Uint8Array, at: number, length: number, position: number): Promise<{ bytesRead: number }>;
   close(): Promise<void>;
 }
 

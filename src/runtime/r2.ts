@@ -9,9 +9,7 @@ import type { RangeReader } from "./range_file.ts";
 
 /** What is needed of a Worker's R2 binding. */
 export interface R2Bucket {
-  head(
-    key: string,
-  ): Promise<{ readonly size: number; readonly etag: string } | null>;
+  head(key: string): Promise<{ readonly size: number; readonly etag: string } | null>;
   get(key: string, options: {
     range: { offset: number; length: number };
     onlyIf: { etagMatches: string };
@@ -38,10 +36,7 @@ const TRIES = 3;
  * const model = await loadModel(await r2Object(env.MODELS, "smollm2-135m-q4_0.gguf"), { maxBytes: 100e6 });
  * ```
  */
-export async function r2Object(
-  bucket: R2Bucket,
-  key: string,
-): Promise<RangeReader> {
+export async function r2Object(bucket: R2Bucket, key: string): Promise<RangeReader> {
   const head = await bucket.head(key);
   if (head === null) {
     throw new SourceError("the bucket has no such object", key);
@@ -58,12 +53,7 @@ class R2Reader implements RangeReader {
   /** Where the bytes of the running request end. */
   #end = 0;
 
-  constructor(
-    bucket: R2Bucket,
-    readonly name: string,
-    readonly size: number,
-    etag: string,
-  ) {
+  constructor(bucket: R2Bucket, readonly name: string, readonly size: number, etag: string) {
     this.#bucket = bucket;
     this.#etag = etag;
   }
@@ -82,16 +72,11 @@ class R2Reader implements RangeReader {
 
   async #read(offset: number, length: number): Promise<Uint8Array> {
     if (offset >= this.size) return new Uint8Array();
-    if (
-      this.#body === undefined || offset !== this.#position ||
-      offset === this.#end
-    ) {
+    if (this.#body === undefined || offset !== this.#position || offset === this.#end) {
       await this.#request(offset);
     }
     // the buffer goes to the stream and comes back with the bytes
-    const { value } = await this.#body!.read(
-      new Uint8Array(this.#buffer, 0, length),
-    );
+    const { value } = await this.#body!.read(new Uint8Array(this.#buffer, 0, length));
     if (value === undefined || value.length === 0) {
       throw new Error("the answer ended early");
     }
@@ -109,10 +94,7 @@ class R2Reader implements RangeReader {
     });
     const body = (object as { body?: ReadableStream<Uint8Array> } | null)?.body;
     if (body === undefined) {
-      throw new SourceError(
-        "the object was replaced while it was read",
-        this.name,
-      );
+      throw new SourceError("the object was replaced while it was read", this.name);
     }
     this.#body = body.getReader({ mode: "byob" });
     this.#position = offset;

@@ -31,10 +31,7 @@ export async function run(
 }
 
 /** Runs a program to its end and gives its output. @throws {Error} With what it says, when it fails. */
-export async function output(
-  command: readonly string[],
-  options: Deno.CommandOptions = {},
-): Promise<string> {
+export async function output(command: readonly string[], options: Deno.CommandOptions = {}): Promise<string> {
   const { success, stdout, stderr } = await run(command, options);
   if (!success) {
     throw new Error(`${command.join(" ")} failed:\n${stderr}${stdout}`);
@@ -47,9 +44,7 @@ async function exists(url: URL): Promise<boolean> {
 }
 
 /** The path of a program among the tools, installed when they are not; `undefined`, said aloud, when it can't be had. */
-export async function tool(
-  name: "node" | "bun" | "workerd",
-): Promise<string | undefined> {
+export async function tool(name: "node" | "bun" | "workerd"): Promise<string | undefined> {
   const wanted = JSON.stringify(
     JSON.parse(await Deno.readTextFile(new URL("package.json", tools)))
       .dependencies,
@@ -64,9 +59,7 @@ export async function tool(
       "--no-fund",
     ], { cwd: tools });
     if (!success) {
-      console.warn(
-        `SKIPPED: the test tools can't be installed: ${stderr.split("\n", 1)[0]}`,
-      );
+      console.warn(`SKIPPED: the test tools can't be installed: ${stderr.split("\n", 1)[0]}`);
       return undefined;
     }
     await Deno.writeTextFile(stamp, wanted);
@@ -95,19 +88,10 @@ export async function installedApp(): Promise<URL> {
   });
   await Deno.remove(app, { recursive: true }).catch(() => {});
   await Deno.mkdir(app, { recursive: true });
-  const tarball = (await output([
-    "npm",
-    "pack",
-    "--silent",
-    "--pack-destination",
-    app.pathname,
-  ], {
+  const tarball = (await output(["npm", "pack", "--silent", "--pack-destination", app.pathname], {
     cwd: new URL("dist/npm/", root),
   })).trim();
-  await Deno.writeTextFile(
-    new URL("package.json", app),
-    JSON.stringify({ private: true, type: "module" }),
-  );
+  await Deno.writeTextFile(new URL("package.json", app), JSON.stringify({ private: true, type: "module" }));
   await output([
     "npm",
     "install",
@@ -153,23 +137,12 @@ async function digest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
  *
  * @param conditions Export conditions of the host, first to last.
  */
-export async function bundleApp(
-  entry: URL,
-  conditions: readonly string[],
-): Promise<string> {
+export async function bundleApp(entry: URL, conditions: readonly string[]): Promise<string> {
   const folder = await installedApp();
   const node = await tool("node");
   const esbuild = new URL("node_modules/esbuild-wasm/bin/esbuild", tools).pathname;
   const text = await output([
-    ...[
-      node!,
-      esbuild,
-      entry.pathname,
-      "--bundle",
-      "--format=esm",
-      "--target=es2022",
-      "--log-level=error",
-    ],
+    ...[node!, esbuild, entry.pathname, "--bundle", "--format=esm", "--target=es2022", "--log-level=error"],
     ...[
       `--conditions=${conditions.join()}`,
       "--external:*.wasm",

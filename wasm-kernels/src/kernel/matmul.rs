@@ -6,7 +6,7 @@
 //!         panel = those weights, unpacked
 //!         for each 4 tokens:  out[token][row..row + 8] += tile(panel, activations)
 //! the other one to three:
-//!     for each 16 rows:  out[token][row..row + 16] = dot(weights, activations)
+//!     for each 8 or 16 rows:  out[token][row..] = dot(weights, activations)
 //! ```
 //! The panel (10 to 20 KB) and 4 tokens' activations (3 KB) stay in the first cache, all tokens' activations in the
 //! second.
@@ -27,66 +27,56 @@ pub struct Product<'a> {
     pub accumulate: bool,
 }
 
-#[inline(never)]
 pub fn matmul<F: Format>(product: &mut Product, w: Weights) {
-    let masks = Masks::new();
-    let grouped = product.n_tokens & !3;
-    if grouped > 0 {
-        panels::<F>(product, w, grouped, &masks);
+    matmul_with::<F>(product, w, &Masks::new());
+}
+
+#[inline(never)]
+fn matmul_with<F: Format>(product: &mut Product, w: Weights, masks: &Masks) {
+    let fours = product.n_tokens & !3;
+    if fours > 0 {
+        panels::<F>(product, w, fours, masks);
     }
-    for token in grouped..product.n_tokens {
-        vectors::<F>(product, w, token, &masks);
+    for token in fours..product.n_tokens {
+        match (F::COLUMNS, F::WIDE && !masks.wide.whole) {
+            (32, false) => vectors::<F, 4, false>(product, w, token, masks),
+            (32, true) => vectors::<F, 4, true>(product, w, token, masks),
+            (_, false) => vectors::<F, 2, false>(product, w, token, masks),
+            (_, true) => vectors::<F, 2, true>(product, w, token, masks),
+        }
     }
     last_rows::<F>(product, w);
 }
 
-/// Groups that go through the matrix side by side for one token.
-const SIDE_BY_SIDE: usize = 4;
-
-/// One token.
-fn vectors<F: Format>(product: &mut Product, w: Weights, token: usize, masks: &Masks) {
-    let rows = w.n_rows & !3;
-    let mut row = 0;
-    if F::COLUMNS == 32 {
-        while row + 4 * SIDE_BY_SIDE <= rows {
-            unsafe { some_groups::<F, SIDE_BY_SIDE>(product, w, token, row, masks) }
-            row += 4 * SIDE_BY_SIDE;
-        }
-    }
-    while row < rows {
-        unsafe { some_groups::<F, 1>(product, w, token, row, masks) }
-        row += 4;
-    }
-}
-
-/// # Safety
-/// `N` interleaved groups start at `row`.
-#[cfg_attr(target_arch = "wasm32", inline(always))]
-unsafe fn some_groups<F: Format, const N: usize>(
+/// One token, `G` groups at a time.
+fn vectors<F: Format, const G: usize, const SPLIT: bool>(
     product: &mut Product,
     w: Weights,
     token: usize,
-    row: usize,
     masks: &Masks,
 ) {
-    let out = &mut product.out[token * w.n_rows + row..][..4 * N];
-    let mut acc: [v128; N] = core::array::from_fn(|g| load_or_zero(&out[4 * g..], product.accumulate));
-    let group = w.group::<F>(row, 0).as_ptr();
-    let stride = 4 * w.n_cols / F::COLUMNS * F::BYTES;
-    let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols));
-    dot::<F, N>(&mut acc, group, stride, w.n_cols / F::COLUMNS, x, masks);
-    for (g, acc) in acc.into_iter().enumerate() {
-        store(&mut out[4 * g..], acc);
+    let rows = w.n_rows & !3;
+    let out = &mut product.out[token * w.n_rows..][..rows];
+    let x = unsafe { product.x.as_ptr().add(token * quantized_bytes(w.n_cols)) };
+    for first in (0..rows).step_by(4 * G) {
+        // Where fewer groups are left, the last one is computed again, with the same result.
+        let row: [usize; G] = core::array::from_fn(|g| (first + 4 * g).min(rows - 4));
+        let mut acc = row.map(|row| load_or_zero(&out[row..], product.accumulate));
+        let groups = row.map(|row| w.group::<F>(row, 0).as_ptr());
+        unsafe { dot::<F, G, SPLIT>(&mut acc, groups, w.n_cols / F::COLUMNS, x, masks) }
+        for (row, acc) in row.into_iter().zip(acc) {
+            store(&mut out[row..], acc);
+        }
     }
 }
 
 /// The inner loop of the formats with these properties.
-struct Like<const HALVES: bool, const OFFSET: bool, const WIDE: bool>;
+struct Like<const HALVES: bool, const OFFSET: bool, const SPLIT: bool>;
 
-impl<const HALVES: bool, const OFFSET: bool, const WIDE: bool> Shape for Like<HALVES, OFFSET, WIDE> {
+impl<const HALVES: bool, const OFFSET: bool, const SPLIT: bool> Shape for Like<HALVES, OFFSET, SPLIT> {
     const HALVES: bool = HALVES;
     const OFFSET: bool = OFFSET;
-    const WIDE: bool = WIDE;
+    const SPLIT: bool = SPLIT;
 }
 
 /// The first `n_tokens` tokens, a multiple of four.
@@ -99,10 +89,11 @@ fn panels<F: Format>(product: &mut Product, w: Weights, n_tokens: usize, masks: 
         for column in (0..w.n_cols).step_by(COLUMNS) {
             let n = COLUMNS.min(w.n_cols - column);
             panel.fill::<F>(w, rows, column, n, masks);
-            let place = Place { w, n_tokens, column, n, accumulate: product.accumulate || column > 0, masks };
+            let accumulate = product.accumulate || column > 0;
+            let place = Place { w, n_tokens, column, n, accumulate, bias: Group::bias::<F>(masks), masks };
             let groups = panel.0.each_ref();
             unsafe {
-                match (F::GROUP, F::OFFSET, F::WIDE) {
+                match (F::GROUP, F::OFFSET, F::WIDE && !masks.wide.whole) {
                     (16, false, _) => tokens::<Like<true, false, false>, GROUPS>(product, groups, rows, place),
                     (16, true, _) => tokens::<Like<true, true, false>, GROUPS>(product, groups, rows, place),
                     (_, true, _) => tokens::<Like<false, true, false>, GROUPS>(product, groups, rows, place),
@@ -126,6 +117,7 @@ struct Place<'a> {
     column: usize,
     n: usize,
     accumulate: bool,
+    bias: v128,
     masks: &'a Masks,
 }
 
@@ -138,7 +130,7 @@ unsafe fn tokens<S: Shape, const G: usize>(
     product: &mut Product,
     groups: [&Group; G],
     rows: [usize; G],
-    Place { w, n_tokens, column, n, accumulate, masks }: Place,
+    Place { w, n_tokens, column, n, accumulate, bias, masks }: Place,
 ) {
     for token in (0..n_tokens).step_by(TOKENS) {
         let at = |g: usize, t: usize| (token + t) * w.n_rows + rows[g];
@@ -146,7 +138,7 @@ unsafe fn tokens<S: Shape, const G: usize>(
             diagonals(core::array::from_fn(|t| load_or_zero(&product.out[at(g, t)..], accumulate)))
         });
         let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols) + column / 32 * TOKENS * BLOCK);
-        tile::<S, G>(&mut acc, groups, n / 32, x, masks);
+        tile::<S, G>(&mut acc, groups, n / 32, x, bias, masks);
         for (g, acc) in acc.into_iter().enumerate() {
             for (t, acc) in diagonals(acc).into_iter().enumerate() {
                 store(&mut product.out[at(g, t)..], acc);
@@ -217,9 +209,11 @@ mod tests {
             let mut xq = vec![0; n_tokens * quantized_bytes(n_cols)];
             quantize(&mut xq, &x, n_tokens, n_cols);
             let before = random.floats(n_tokens * n_rows);
-            for accumulate in [false, true] {
+            let eight_bits = [SecondOperand::Unsigned, SecondOperand::SevenBits];
+            for (accumulate, second_operand) in [(false, 0), (true, 0), (true, 1)] {
+                let masks = Masks::with(eight_bits[second_operand]);
                 let mut out = before.clone();
-                matmul::<F>(&mut Product { out: &mut out, x: &xq, n_tokens, accumulate }, w);
+                matmul_with::<F>(&mut Product { out: &mut out, x: &xq, n_tokens, accumulate }, w, &masks);
                 for (i, &got) in out.iter().enumerate() {
                     let (t, row) = (i / n_rows, i % n_rows);
                     let (sum, size) = naive::<F>(w, row, |column| block_of(&xq, n_tokens, n_cols, t, column));

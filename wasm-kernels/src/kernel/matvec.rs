@@ -11,63 +11,74 @@
 //! Every weight is read once, unpacked in registers and used once, so reading memory is the bound to reach for.
 //! Several groups side by side share what is done with x, and give the memory more than one stream to fetch.
 use super::quantize::{splats, Fields, BLOCK};
-use crate::quant::{unrolled, Format, Masks, Vectors};
+use crate::quant::{unrolled, Format, Masks, Opened, Vectors};
 use crate::simd::*;
 
-/// Products of `n_blocks` blocks of groups, `stride` bytes apart, with the activations at `x`, added to `acc`.
+/// Adds to `acc` the products of `n_blocks` blocks of each group with the activations at `x`. `SPLIT` takes codes of 8
+/// bits apart.
 ///
 /// # Safety
 /// `n_blocks` blocks of four rows are readable at each group, as many columns of activations at `x`.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-pub unsafe fn dot<F: Format, const GROUPS: usize>(
+pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
     acc: &mut [v128; GROUPS],
-    group: *const u8,
-    stride: usize,
+    mut groups: [*const u8; GROUPS],
     n_blocks: usize,
     mut x: *const u8,
     masks: &Masks,
 ) {
-    let mut groups: [*const u8; GROUPS] = core::array::from_fn(|g| group.add(g * stride));
     for _ in 0..n_blocks {
-        unrolled!(F::COLUMNS / 32, i => {
-            let at = x.add(i * BLOCK);
-            let ([a, b, c, d], [e, f, g, h]) = (splats(at), splats(at.add(16)));
-            let (codes, fields) = ([a, b, c, d, e, f, g, h], Fields::of_one(at));
-            for (acc, &group) in acc.iter_mut().zip(&groups) {
-                *acc = add::<F>(*acc, F::vectors(group, i, masks), codes, fields, masks);
-            }
-        });
+        let opened: [Opened; GROUPS] = core::array::from_fn(|g| F::open(groups[g], masks));
+        for run in 0..masks.runs::<F>() {
+            unrolled!(F::RUN, i => {
+                let at = x.add(i * BLOCK);
+                let ([a, b, c, d], [e, f, g, h]) = (splats(at), splats(at.add(16)));
+                let (codes, fields) = ([a, b, c, d, e, f, g, h], Fields::of_one(at));
+                for g in 0..GROUPS {
+                    let w = F::vectors(groups[g], &opened[g], run, i, masks);
+                    acc[g] = add::<F, SPLIT>(acc[g], w, codes, fields, masks);
+                }
+            });
+            x = x.add(F::RUN * BLOCK);
+        }
         groups = groups.map(|group| group.add(4 * F::BYTES));
-        x = x.add(F::COLUMNS / 32 * BLOCK);
     }
 }
 
 /// `acc` plus the product of 32 columns.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-unsafe fn add<F: Format>(mut acc: v128, w: Vectors, x: [v128; 8], fields: Fields, masks: &Masks) -> v128 {
+unsafe fn add<F: Format, const SPLIT: bool>(
+    mut acc: v128,
+    w: Vectors,
+    x: [v128; 8],
+    fields: Fields,
+    masks: &Masks,
+) -> v128 {
     let zero = i32x4_splat(0);
     // Sums of the two halves; with one scale for both, the bias is in the first.
     let minus_sum = match F::GROUP {
         16 => [fields.minus_first, i32x4_sub(fields.minus_sum, fields.minus_first)],
         _ => [fields.minus_sum, zero],
     };
-    let mut low = [zero; 2];
-    if F::BIAS_BITS > 0 {
-        low = minus_sum.map(|s| i32x4_shl(s, F::BIAS_BITS));
-    }
+    let mut low = match (F::BIAS_BITS, F::WIDE && !SPLIT) {
+        (_, true) => [i32x4_mul(minus_sum[0], masks.wide.bias), zero],
+        (0, _) => [zero; 2],
+        (bits, _) => minus_sum.map(|s| i32x4_shl(s, bits)),
+    };
     let mut high = [zero; 2];
     for (step, (&w, &x)) in w.codes.iter().zip(&x).enumerate() {
         let half = step / 4;
-        if F::WIDE {
+        if SPLIT {
             low[half] = dot4_i8x16_u7x16_add(x, v128_and(w, masks.x7f), low[half]);
             high[half] = dot4_i8x16_u7x16_add(x, v128_and(u16x8_shr(w, 7), masks.x01), high[half]);
         } else {
+            let w = if F::WIDE { v128_xor(w, masks.wide.flip) } else { w };
             low[half] = dot4_i8x16_u7x16_add(x, w, low[half]);
         }
     }
     if F::GROUP == 32 {
         let mut d = i32x4_add(low[0], low[1]);
-        if F::WIDE {
+        if SPLIT {
             d = i32x4_sub(d, i32x4_shl(i32x4_add(high[0], high[1]), 7));
         }
         acc = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(w.scales[0], fields.scale), acc);

@@ -13,7 +13,7 @@
 //! vectors and one of weights fit the 16 registers of x86. What bounds the loop are the multipliers: 64 dot products
 //! and 24 floating point operations per block.
 //!
-//! Codes of 8 bits take two sums each, so they come one group at a time.
+//! Codes of 8 bits in two planes take two sums each, so they come one group at a time.
 use super::quantize::{Fields, BLOCK};
 use crate::quant::{load, Group, Masks};
 use crate::simd::*;
@@ -25,10 +25,10 @@ pub const TOKENS: usize = 4;
 pub trait Shape {
     /// Scales belong to 16 columns, not 32.
     const HALVES: bool;
-    /// Values have offsets; codes are as they are then, and 64 larger otherwise.
+    /// Values have offsets; there is no bias then.
     const OFFSET: bool;
-    /// Codes have a second plane for their sign.
-    const WIDE: bool;
+    /// Codes have a second plane for their sign; there is no bias then.
+    const SPLIT: bool;
 }
 
 /// Lane r of the k-th is lane r - k.
@@ -55,7 +55,8 @@ pub fn diagonals([a, b, c, d]: [v128; TOKENS]) -> [v128; TOKENS] {
     ]
 }
 
-/// Adds to `acc[group][k]` the products of the groups' `n_blocks` blocks with the four tokens at `x`.
+/// Adds to `acc[group][k]` the products of the groups' `n_blocks` blocks with the four tokens at `x`. `bias` is what is in
+/// the codes too much.
 ///
 /// # Safety
 /// `n_blocks` blocks of four tokens are readable at `x`. `n_blocks` is at most the groups'.
@@ -65,6 +66,7 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
     groups: [&Group; GROUPS],
     n_blocks: usize,
     mut x: *const u8,
+    bias: v128,
     masks: &Masks,
 ) {
     for block in 0..n_blocks {
@@ -76,17 +78,17 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
                 (true, _) => i32x4_sub(fields.minus_sum, fields.minus_first),
             };
             let zero = [i32x4_splat(0); TOKENS];
-            let start = if S::OFFSET || S::WIDE { zero } else { rotations(i32x4_shl(minus_sum, 6)) };
+            let start = if S::OFFSET || S::SPLIT { zero } else { rotations(i32x4_mul(minus_sum, bias)) };
             let (mut low, mut high) = ([start; GROUPS], [zero; GROUPS]);
             let first = 4 * half;
-            for step in first..first + if S::HALVES { masks.four } else { masks.eight } {
+            for step in first..first + if S::HALVES { masks.trips(4) } else { masks.trips(8) } {
                 let x = rotations(v128_load(x.add(16 * step) as *const v128));
                 for g in 0..GROUPS {
                     let w = load(groups[g].low[block].get_unchecked(step));
                     for k in 0..TOKENS {
                         low[g][k] = dot4_i8x16_u7x16_add(x[k], w, low[g][k]);
                     }
-                    if S::WIDE {
+                    if S::SPLIT {
                         let w = load(groups[g].high[block].get_unchecked(step));
                         for k in 0..TOKENS {
                             high[g][k] = dot4_i8x16_u7x16_add(x[k], w, high[g][k]);
@@ -98,7 +100,7 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
             for g in 0..GROUPS {
                 let scale = load(&groups[g].scales[block][half]);
                 for k in 0..TOKENS {
-                    let d = if S::WIDE { i32x4_sub(low[g][k], i32x4_shl(high[g][k], 7)) } else { low[g][k] };
+                    let d = if S::SPLIT { i32x4_sub(low[g][k], i32x4_shl(high[g][k], 7)) } else { low[g][k] };
                     acc[g][k] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale, scale_x[k]), acc[g][k]);
                 }
             }

@@ -30,14 +30,7 @@ impl<'a> Weights<'a> {
 
 /// Interleaves rows that lie as they were in the file, in place. `scratch` has room for four rows.
 pub fn repack<F: Format>(w: &mut [u8], scratch: &mut [u8], n_cols: usize) {
-    let row = n_cols / F::COLUMNS * F::BYTES;
-    for group in w.chunks_exact_mut(4 * row) {
-        scratch[..4 * row].copy_from_slice(group);
-        for (i, group) in group.chunks_exact_mut(4 * F::BYTES).enumerate() {
-            let block = |lane: usize| &scratch[lane * row + i * F::BYTES..][..F::BYTES];
-            interleave::<F>([block(0), block(1), block(2), block(3)], group);
-        }
-    }
+    interleave(w, scratch, n_cols / F::COLUMNS, F::BYTES, F::HALF_FLOATS);
 }
 
 #[cfg(test)]
@@ -46,6 +39,7 @@ mod tests {
     use crate::oracle::Random;
     use crate::quant::sample::sample;
     use crate::quant::{with_format, Group, Masks};
+    use crate::simd::*;
 
     /// What the kernels see of repacked rows, row by row and as vectors, is what the file says.
     fn check<F: Format>(type_id: u32) {
@@ -63,25 +57,27 @@ mod tests {
                     for i in 0..F::COLUMNS {
                         assert_eq!(got.value(i).to_bits(), wanted.value(i).to_bits(), "type {type_id}");
                     }
-                    let masks = Masks::new();
-                    let (mut rows, mut vectors) = (Group::EMPTY, Group::EMPTY);
                     if row < n_rows & !3 {
-                        for lane in 0..4 {
-                            w.unpack::<F>((row & !3) + lane, column, &mut got);
-                            rows.place::<F>(lane, 0, &got);
-                        }
-                        unsafe { vectors.place_vectors::<F>(0, w.group::<F>(row & !3, column).as_ptr(), &masks) }
-                        assert_eq!(rows.low, vectors.low, "type {type_id}");
-                        assert_eq!(rows.high, vectors.high, "type {type_id}");
-                        for (rows, vectors) in rows.scales.iter().zip(&vectors.scales) {
-                            assert_eq!(rows[..32 / F::GROUP], vectors[..32 / F::GROUP], "type {type_id}");
-                        }
-                        for (rows, vectors) in rows.offsets.iter().zip(&vectors.offsets).filter(|_| F::OFFSET) {
-                            assert_eq!(rows[..32 / F::GROUP], vectors[..32 / F::GROUP], "type {type_id}");
-                        }
+                        unsafe { same_vectors::<F>(&w, row, column) }
                     }
                 }
             }
+        }
+    }
+
+    /// Lane `row % 4` of the vectors is what row `row` says.
+    unsafe fn same_vectors<F: Format>(w: &Weights, row: usize, column: usize) {
+        let masks = Masks::with(SecondOperand::Unsigned);
+        let (mut block, mut vectors) = (Unpacked::EMPTY, Group::EMPTY);
+        w.unpack::<F>(row, column, &mut block);
+        vectors.place_vectors::<F>(0, w.group::<F>(row & !3, column).as_ptr(), &masks);
+        let bias = i32x4_extract_lane::<0>(Group::bias::<F>(&masks));
+        for i in 0..F::COLUMNS {
+            let code = vectors.low[i / 32][i % 32 / 4][4 * (row % 4) + i % 4];
+            assert_eq!(code as i32, block.codes[i] as i32 + bias);
+            let half = if F::GROUP == 16 { i % 32 / 16 } else { 0 };
+            assert_eq!(vectors.scales[i / 32][half][row % 4], block.scales[i / 16]);
+            assert!(!F::OFFSET || vectors.offsets[i / 32][half][row % 4] == block.offsets[i / 16]);
         }
     }
 

@@ -5,8 +5,9 @@
 //! scales, offsets[block][half of 16 columns]   one f32 per row
 //! ```
 //! Codes are 7 bits without a sign, as the dot product wants its second operand: those that could be negative are 64
-//! larger. Codes of 8 bits have their sign bit in a plane of its own, `code = low - 128 * high`, which keeps them exact.
-use super::{Format, Masks, Unpacked};
+//! larger. Codes of 8 bits are whole where the machine allows (see `Wide`). Where it does not, their sign bit has a plane
+//! of its own, `code = low - 128 * high`, which keeps them exact.
+use super::{Format, Masks};
 use crate::simd::*;
 
 /// Columns of a group: a multiple of every format's block.
@@ -31,24 +32,9 @@ impl Group {
         offsets: [[[0.0; 4]; 2]; BLOCKS],
     };
 
-    /// What is added to the codes of a format.
-    const fn bias<F: Format>() -> u8 {
-        if F::OFFSET || F::WIDE { 0 } else { 64 }
-    }
-
-    /// Puts one block of one row at block `at` of 32 columns.
-    pub fn place<F: Format>(&mut self, lane: usize, at: usize, block: &Unpacked) {
-        for (i, codes) in block.codes[..F::COLUMNS].chunks_exact(4).enumerate() {
-            for (j, &code) in codes.iter().enumerate() {
-                let code = (code as u8).wrapping_add(Self::bias::<F>());
-                self.low[at + i / 8][i % 8][4 * lane + j] = code & 127;
-                self.high[at + i / 8][i % 8][4 * lane + j] = code >> 7;
-            }
-        }
-        for i in 0..F::COLUMNS / 16 {
-            self.scales[at + i / 2][i % 2][lane] = block.scales[i];
-            self.offsets[at + i / 2][i % 2][lane] = block.offsets[i];
-        }
+    /// What is added to the codes of a format, in every lane.
+    pub fn bias<F: Format>(masks: &Masks) -> v128 {
+        if F::WIDE { masks.wide.bias } else { i32x4_splat(if F::OFFSET { 0 } else { 64 }) }
     }
 
     /// Puts the same block of four interleaved rows at block `at` of 32 columns.
@@ -57,24 +43,30 @@ impl Group {
     /// `4 * F::BYTES` bytes are readable at `group`.
     #[cfg_attr(target_arch = "wasm32", inline(always))]
     pub unsafe fn place_vectors<F: Format>(&mut self, at: usize, group: *const u8, masks: &Masks) {
-        super::unrolled!(F::COLUMNS / 32, i => {
-            let vectors = F::vectors(group, i, masks);
-            for (j, &code) in vectors.codes.iter().enumerate() {
-                if F::WIDE {
-                    store(&mut self.low[at + i][j], v128_and(code, u8x16_splat(127)));
-                    store(&mut self.high[at + i][j], v128_and(u16x8_shr(code, 7), u8x16_splat(1)));
-                } else {
-                    let bias = if F::OFFSET { 0 } else { 64 - (1 << F::BIAS_BITS) };
-                    store(&mut self.low[at + i][j], i8x16_add(code, i8x16_splat(bias)));
+        let opened = F::open(group, masks);
+        for run in 0..masks.runs::<F>() {
+            super::unrolled!(F::RUN, i => {
+                let vectors = F::vectors(group, &opened, run, i, masks);
+                let at = at + run * F::RUN + i;
+                for (j, &code) in vectors.codes.iter().enumerate() {
+                    if !F::WIDE {
+                        let bias = if F::OFFSET { 0 } else { 64 - (1 << F::BIAS_BITS) };
+                        store(&mut self.low[at][j], i8x16_add(code, i8x16_splat(bias)));
+                    } else if masks.wide.whole {
+                        store(&mut self.low[at][j], v128_xor(code, masks.wide.flip));
+                    } else {
+                        store(&mut self.low[at][j], v128_and(code, masks.x7f));
+                        store(&mut self.high[at][j], v128_and(u16x8_shr(code, 7), masks.x01));
+                    }
                 }
-            }
-            for half in 0..32 / F::GROUP {
-                store(&mut self.scales[at + i][half], vectors.scales[half]);
-                if F::OFFSET {
-                    store(&mut self.offsets[at + i][half], vectors.offsets[half]);
+                for half in 0..32 / F::GROUP {
+                    store(&mut self.scales[at][half], vectors.scales[half]);
+                    if F::OFFSET {
+                        store(&mut self.offsets[at][half], vectors.offsets[half]);
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 }
 

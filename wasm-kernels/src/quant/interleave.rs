@@ -13,25 +13,23 @@ use core::ops::Range;
 /// Bytes of the largest block.
 const MAX_BYTES: usize = 210;
 
-/// Bytes of a block that are neither of its half floats, which come first or last.
-const fn words<F: Format>() -> Range<usize> {
-    if F::HALF_FLOATS.start == 0 {
-        F::HALF_FLOATS.end..F::BYTES
-    } else {
-        0..F::HALF_FLOATS.start
-    }
-}
-
-/// Interleaves the same block of four rows.
-#[cfg_attr(target_arch = "wasm32", inline(always))]
-pub fn interleave<F: Format>(rows: [&[u8]; 4], group: &mut [u8]) {
-    let (halves, lanes) = group.split_at_mut(4 * F::HALF_FLOATS.len());
-    for (lane, row) in rows.into_iter().enumerate() {
-        for (half, to) in row[F::HALF_FLOATS].chunks_exact(2).zip(halves.chunks_exact_mut(8)) {
-            to[2 * lane..2 * lane + 2].copy_from_slice(half);
-        }
-        for (word, to) in row[words::<F>()].chunks_exact(4).zip(lanes.chunks_exact_mut(16)) {
-            to[4 * lane..4 * lane + 4].copy_from_slice(word);
+/// Interleaves rows of `n_blocks` blocks of `bytes` bytes each, in place, four at a time; what is left over stays as
+/// it is. `scratch` has room for four rows.
+pub fn interleave(w: &mut [u8], scratch: &mut [u8], n_blocks: usize, bytes: usize, half_floats: Range<usize>) {
+    let row = n_blocks * bytes;
+    for group in w.chunks_exact_mut(4 * row) {
+        scratch[..4 * row].copy_from_slice(group);
+        for (lane, blocks) in scratch[..4 * row].chunks_exact(row).enumerate() {
+            for (block, to) in blocks.chunks_exact(bytes).zip(group.chunks_exact_mut(4 * bytes)) {
+                let (halves, lanes) = to.split_at_mut(4 * half_floats.len());
+                for (half, to) in block[half_floats.clone()].chunks_exact(2).zip(halves.chunks_exact_mut(8)) {
+                    to[2 * lane..2 * lane + 2].copy_from_slice(half);
+                }
+                let words = if half_floats.start == 0 { &block[half_floats.end..] } else { &block[..half_floats.start] };
+                for (word, to) in words.chunks_exact(4).zip(lanes.chunks_exact_mut(16)) {
+                    to[4 * lane..4 * lane + 4].copy_from_slice(word);
+                }
+            }
         }
     }
 }
@@ -43,7 +41,8 @@ pub fn unpack_lane<F: Format>(group: &[u8], lane: usize, out: &mut Unpacked) {
     for (half, from) in block[F::HALF_FLOATS].chunks_exact_mut(2).zip(halves.chunks_exact(8)) {
         half.copy_from_slice(&from[2 * lane..2 * lane + 2]);
     }
-    for (word, from) in block[words::<F>()].chunks_exact_mut(4).zip(lanes.chunks_exact(16)) {
+    let words = if F::HALF_FLOATS.start == 0 { F::HALF_FLOATS.end..F::BYTES } else { 0..F::HALF_FLOATS.start };
+    for (word, from) in block[words].chunks_exact_mut(4).zip(lanes.chunks_exact(16)) {
         word.copy_from_slice(&from[4 * lane..4 * lane + 4]);
     }
     F::unpack(&block[..F::BYTES], out);

@@ -1,6 +1,6 @@
 //! IQ4_NL and IQ4_XS: 4-bit indices into sixteen unevenly spaced codes.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -36,8 +36,13 @@ impl Format for Iq4Nl {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
-        Vectors::scaled(vector_codes(group, 8, masks), half_floats(group, 0, masks))
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        Opened::scaled(half_floats(group, 0, masks))
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
+        Vectors::scaled(vector_codes(group, 8, masks), opened.d)
     }
 }
 
@@ -64,13 +69,18 @@ impl Format for Iq4Xs {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors {
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        Opened::scaled(half_floats(group, 0, masks))
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, _: usize, masks: &Masks) -> Vectors {
         // One vector of low nibbles of scales, then 4 of indices per 32 columns.
         let [packed] = words(group, 16);
-        let low = v128_and(u32x4_shr(packed, 4 * i as u32), i32x4_splat(15));
-        let high = u32x4_shr(i32x4_load_extend_u16x4(group.add(8) as *const u16), 2 * i as u32);
-        let high = i32x4_shl(v128_and(high, i32x4_splat(3)), 4);
+        let low = v128_and(u32x4_shr(packed, 4 * run as u32), v128_and(masks.byte, masks.x0f));
+        let high = u32x4_shr(i32x4_load_extend_u16x4(group.add(8) as *const u16), 2 * run as u32);
+        let high = i32x4_shl(v128_and(high, v128_and(masks.byte, masks.x03)), 4);
         let scale = f32x4_convert_i32x4(i32x4_sub(v128_or(low, high), i32x4_splat(32)));
-        Vectors::scaled(vector_codes(group, 32 + 64 * i, masks), f32x4_mul(half_floats(group, 0, masks), scale))
+        Vectors::scaled(vector_codes(group, 32 + 64 * run, masks), f32x4_mul(opened.d, scale))
     }
 }

@@ -37,7 +37,7 @@ pub use q5_1::Q5_1;
 pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
-pub use vectors::Vectors;
+pub use vectors::{Opened, Vectors};
 
 use core::ops::Range;
 
@@ -80,18 +80,26 @@ pub trait Format {
     const WIDE: bool = false;
     /// `Vectors` hold codes this much larger, so that they have no sign: 2 to this power, or 0 for nothing.
     const BIAS_BITS: u32 = 0;
+    /// Blocks of 32 columns that are told apart when compiling: 1, 2 or 4. The rest is a loop over runs of them.
+    const RUN: usize = 1;
 
     /// Takes one block of `BYTES` bytes in the file's order apart.
     fn unpack(block: &[u8], out: &mut Unpacked);
 
-    /// Columns `32 * i..` of four interleaved blocks. `i` is known where this is inlined.
+    /// What the vectors of four interleaved blocks have in common.
     ///
     /// # Safety
     /// `4 * BYTES` bytes are readable at `group`.
-    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors;
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened;
+
+    /// Columns `32 * (RUN * run + i)..` of four interleaved blocks. `i` is a constant where this is inlined.
+    ///
+    /// # Safety
+    /// As `open`, which `opened` is the result of.
+    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors;
 }
 
-/// `$body` for each `$i` below `$n`, which is 1 or 8, each time with a constant.
+/// `$body` for each `$i` below `$n`, which is 1, 2 or 4, each time with a constant.
 macro_rules! unrolled {
     ($n:expr, $i:ident => $body:expr) => {{
         macro_rules! turn {
@@ -106,10 +114,6 @@ macro_rules! unrolled {
         turn!(1);
         turn!(2);
         turn!(3);
-        turn!(4);
-        turn!(5);
-        turn!(6);
-        turn!(7);
     }};
 }
 pub(crate) use unrolled;

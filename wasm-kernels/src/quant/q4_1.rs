@@ -1,6 +1,6 @@
 //! Q4_1: 32 columns, scale d and offset m (f16), 16 bytes of nibbles as in Q4_0.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
 use core::ops::Range;
 
 pub struct Q4_1;
@@ -22,8 +22,14 @@ impl Format for Q4_1 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        let d = half_floats(group, 0, masks);
+        Opened { dmin: half_floats(group, 1, masks), ..Opened::scaled(d) }
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
         let codes = nibbles(words(group, 16), masks);
-        Vectors { codes, scales: [half_floats(group, 0, masks); 2], offsets: [half_floats(group, 1, masks); 2] }
+        Vectors { codes, scales: [opened.d; 2], offsets: [opened.dmin; 2] }
     }
 }

@@ -1,6 +1,6 @@
 //! Q5_0: 32 columns, scale d (f16), the fifth bits (bit i of 32 is column i), nibbles as in Q4_0. Code minus 16.
 use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -46,7 +46,12 @@ impl Format for Q5_0 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
-        Vectors::scaled(vector_codes(group, 8, masks), half_floats(group, 0, masks))
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        Opened::scaled(half_floats(group, 0, masks))
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
+        Vectors::scaled(vector_codes(group, 8, masks), opened.d)
     }
 }

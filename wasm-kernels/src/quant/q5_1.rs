@@ -1,6 +1,6 @@
 //! Q5_1: 32 columns, scale d and offset m (f16), fifth bits and nibbles as in Q5_0.
 use super::vectors::{half_floats};
-use super::{f16_at, q5_0, Format, Unpacked, Masks, Vectors};
+use super::{f16_at, q5_0, Format, Unpacked, Masks, Opened, Vectors};
 use core::ops::Range;
 
 pub struct Q5_1;
@@ -19,8 +19,14 @@ impl Format for Q5_1 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        let d = half_floats(group, 0, masks);
+        Opened { dmin: half_floats(group, 1, masks), ..Opened::scaled(d) }
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
         let codes = q5_0::vector_codes(group, 16, masks);
-        Vectors { codes, scales: [half_floats(group, 0, masks); 2], offsets: [half_floats(group, 1, masks); 2] }
+        Vectors { codes, scales: [opened.d; 2], offsets: [opened.dmin; 2] }
     }
 }

@@ -1,6 +1,6 @@
 //! Q5_K: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit k of byte l is column 32k + l.
 use super::vectors::{bits, words};
-use super::{scales_6bit, Format, Unpacked, Masks, Vectors};
+use super::{scales_6bit, Format, Unpacked, Masks, Opened, Vectors};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -11,6 +11,7 @@ impl Format for Q5K {
     const BYTES: usize = 176;
     const HALF_FLOATS: Range<usize> = 0..4;
     const GROUP: usize = 32;
+    const RUN: usize = 2;
     const OFFSET: bool = true;
 
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -23,25 +24,21 @@ impl Format for Q5K {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> Vectors {
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        scales_6bit::open(group, masks)
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors {
         // Vectors: 3 of scales, 8 of fifth bits, then 8 of nibbles per 64 columns.
-        let q = words::<8>(group, 16 + 48 + 128 + 128 * (i / 2));
+        let q = words::<8>(group, 16 + 48 + 128 + 128 * run);
         let fifths = words::<8>(group, 16 + 48);
+        let bit = masks.bit[2 * run + i];
         let codes = core::array::from_fn(|j| {
-            let low = if i % 2 == 0 { bits::<0>(q[j], masks.x0f) } else { bits::<4>(q[j], masks.x0f) };
-            let fifth = match i {
-                0 => i16x8_shl(fifths[j], 4),
-                1 => i16x8_shl(fifths[j], 3),
-                2 => i16x8_shl(fifths[j], 2),
-                3 => i16x8_shl(fifths[j], 1),
-                4 => fifths[j],
-                5 => u16x8_shr(fifths[j], 1),
-                6 => u16x8_shr(fifths[j], 2),
-                _ => u16x8_shr(fifths[j], 3),
-            };
-            v128_or(low, v128_and(fifth, masks.x10))
+            let low = if i == 0 { bits::<0>(q[j], masks.x0f) } else { bits::<4>(q[j], masks.x0f) };
+            v128_or(low, v128_and(i8x16_eq(v128_and(fifths[j], bit), bit), masks.x10))
         });
-        let (scale, offset) = scales_6bit::vectors(group, i, masks);
+        let (scale, offset) = scales_6bit::scale_and_offset(opened, run, i, masks);
         Vectors { codes, scales: [scale; 2], offsets: [offset; 2] }
     }
 }

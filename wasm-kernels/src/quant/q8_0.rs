@@ -1,6 +1,6 @@
 //! Q8_0: 32 columns, scale d (f16), 32 signed bytes.
 use super::vectors::{half_floats, words};
-use super::{f16_at, Format, Unpacked, Masks, Vectors};
+use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
 use core::ops::Range;
 
 pub struct Q8_0;
@@ -20,7 +20,12 @@ impl Format for Q8_0 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, _: usize, masks: &Masks) -> Vectors {
-        Vectors::scaled(words(group, 8), half_floats(group, 0, masks))
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        Opened::scaled(half_floats(group, 0, masks))
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, _: &Masks) -> Vectors {
+        Vectors::scaled(words(group, 8), opened.d)
     }
 }

@@ -1,6 +1,6 @@
 //! The 12 bytes in which Q4_K and Q5_K keep 8 scales and 8 minima of 6 bits.
 use super::vectors::{bits, byte_as_f32, half_floats, words};
-use super::{f16_at, Masks, Unpacked};
+use super::{f16_at, Masks, Opened, Unpacked};
 use crate::simd::*;
 
 /// (scale, minimum) of sub-block `i` of 8.
@@ -25,19 +25,30 @@ pub fn unpack(block: &[u8], out: &mut Unpacked) {
     }
 }
 
-/// (scale, offset) of sub-block `i` of four interleaved blocks.
+/// Of four interleaved blocks: d, dmin, and for sub-blocks 2r and 2r + 1 a vector of bytes (scale, scale, minimum,
+/// minimum) per row.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-pub unsafe fn vectors(group: *const u8, i: usize, masks: &Masks) -> (v128, v128) {
+pub unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
     // Byte s of a lane is about sub-blocks s and 4 + s.
     let [scales, mins, nibbles] = words(group, 16);
-    let (scale, min) = if i < 4 {
-        (bits::<0>(scales, masks.x3f), bits::<0>(mins, masks.x3f))
-    } else {
-        (
-            v128_or(bits::<0>(nibbles, masks.x0f), bits::<2>(scales, masks.x30)),
-            v128_or(bits::<4>(nibbles, masks.x0f), bits::<2>(mins, masks.x30)),
-        )
-    };
-    let scale = f32x4_mul(half_floats(group, 0, masks), byte_as_f32(scale, i % 4, masks));
-    (scale, f32x4_neg(f32x4_mul(half_floats(group, 1, masks), byte_as_f32(min, i % 4, masks))))
+    let first = (bits::<0>(scales, masks.x3f), bits::<0>(mins, masks.x3f));
+    let second = (
+        v128_or(bits::<0>(nibbles, masks.x0f), bits::<2>(scales, masks.x30)),
+        v128_or(bits::<4>(nibbles, masks.x0f), bits::<2>(mins, masks.x30)),
+    );
+    let low = |(scales, mins)| v128_or(u32x4_shr(i32x4_shl(scales, 16), 16), i32x4_shl(mins, 16));
+    let high = |(scales, mins)| v128_or(u32x4_shr(scales, 16), i32x4_shl(u32x4_shr(mins, 16), 16));
+    Opened {
+        d: half_floats(group, 0, masks),
+        dmin: half_floats(group, 1, masks),
+        scales: [low(first), high(first), low(second), high(second)],
+    }
+}
+
+/// Scale and offset of sub-block `2 * run + i`.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+pub fn scale_and_offset(opened: &Opened, run: usize, i: usize, masks: &Masks) -> (v128, v128) {
+    let packed = opened.scales[run];
+    let scale = f32x4_mul(opened.d, byte_as_f32(packed, i, masks));
+    (scale, f32x4_neg(f32x4_mul(opened.dmin, byte_as_f32(packed, 2 + i, masks))))
 }

@@ -14,6 +14,24 @@ pub struct Vectors {
     pub offsets: [v128; 2],
 }
 
+/// What the vectors of four blocks have in common.
+pub struct Opened {
+    /// The scales of whole blocks, one per row.
+    pub d: v128,
+    /// The scales of their offsets.
+    pub dmin: v128,
+    /// Packed scales of parts of blocks, as the format likes them.
+    pub scales: [v128; 4],
+}
+
+impl Opened {
+    /// Only scales of whole blocks.
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    pub fn scaled(d: v128) -> Self {
+        Self { d, dmin: d, scales: [d; 4] }
+    }
+}
+
 impl Vectors {
     /// One scale, no offset.
     #[cfg_attr(target_arch = "wasm32", inline(always))]

@@ -1,0 +1,163 @@
+/**
+ * Runs a policy over a sequence's life: which rows it sees, when it reduces, and how long that takes.
+ *
+ * @module
+ */
+import type { Hparams } from "../hparams.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import type { GivenNoise } from "../kernels/policy_kernels.ts";
+import type { Floats, LayerCache, Words } from "../memory/handles.ts";
+import { shareOf } from "./budget.ts";
+import { type CachePlan, layerBudgets, type PolicySpace } from "./cache_plan.ts";
+import { LayerView } from "./layer_view.ts";
+import type { Policy } from "./policy.ts";
+
+/** Who wants to see rows of attention logits. */
+export interface Watcher {
+  /** Rows of the current call from this one on are wanted. */
+  readonly firstRow: number;
+  /** How many at once. */
+  readonly tile: number;
+  /** Where they are to be left, `[H, tile, capacity]`. */
+  readonly scratch: Floats;
+  /** Takes `nTokens` of them, of the tokens at `positions` from `first` on. */
+  observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void;
+}
+
+/** Keeps one sequence's cache within its budget. */
+export class CacheKeeper implements Watcher {
+  readonly policy: Policy;
+  readonly scratch: Floats;
+  readonly tile: number;
+  readonly #plan: CachePlan;
+  readonly #view: LayerView;
+  readonly #headers: readonly Uint32Array[];
+  readonly #caches: readonly LayerCache[];
+  #budgets: readonly number[];
+  #firstRow = 0;
+  /** Tokens of the prompt that come after the current chunk. */
+  #ahead = 0;
+  #peak = 0;
+  #ms = 0;
+
+  /** @param given Noise to use in place of drawn one. */
+  constructor(
+    kernels: Kernels,
+    { nHeads, nKvHeads }: Pick<Hparams, "nHeads" | "nKvHeads">,
+    caches: readonly LayerCache[],
+    plan: CachePlan & { readonly policy: Policy },
+    space: PolicySpace,
+    given: GivenNoise | null = null,
+  ) {
+    this.policy = plan.policy;
+    this.scratch = space.scratch;
+    this.tile = plan.tile;
+    this.#plan = plan;
+    this.#caches = caches;
+    const shared = plan.policy.shared ?? false;
+    this.#view = new LayerView(kernels, nHeads, nKvHeads, caches, space.scores, space.scratch, shared, given);
+    this.#headers = caches.map(({ slots }) =>
+      new Uint32Array(kernels.buffer, slots.offset, slots.length / 4)
+    );
+    this.#budgets = plan.mostSlots;
+  }
+
+  get firstRow(): number {
+    return this.#firstRow;
+  }
+
+  /** Milliseconds spent on scores and on choosing. */
+  get ms(): number {
+    return this.#ms;
+  }
+
+  /** Most slots that a KV head has held at once. */
+  get peak(): number {
+    return Math.max(this.#peak, ...this.used().flat());
+  }
+
+  /** Slots that hold a token, by layer and KV head. */
+  used(): number[][] {
+    return this.#caches.map(({ nKvHeads, capacity }, layer) =>
+      Array.from({ length: nKvHeads }, (_, head) => {
+        const header = head * (4 + capacity);
+        return this.#headers[layer][header] - this.#headers[layer][header + 1];
+      })
+    );
+  }
+
+  /** Whether a token more has no slot; only policies that don't act in steps get there. */
+  get full(): boolean {
+    if (this.policy.steps) return false;
+    return this.used().some((heads, layer) => Math.max(...heads) >= this.#caches[layer].capacity);
+  }
+
+  /** A prompt of `nTokens` starts behind `position` tokens. */
+  openPrompt(position: number, nTokens: number): void {
+    const { budget, mostSlots } = this.#plan;
+    const slots = budget.unit === "share" ? shareOf(budget.value, position + nTokens) : budget.value;
+    this.#budgets = layerBudgets(this.policy, slots, this.#caches.length)
+      .map((wanted, layer) => Math.min(mostSlots[layer], Math.max(wanted, this.policy.minBudget)));
+    this.#ahead = nTokens;
+    this.#view.step = 0;
+  }
+
+  /** The next `nTokens` of the prompt go through the layers. */
+  openChunk(nTokens: number): void {
+    this.#ahead -= nTokens;
+    const { promptRows } = this.policy;
+    const after = this.#plan.prefill === "whole" ? this.#ahead : 0;
+    if (promptRows === "none" || this.policy.observe === undefined) this.#firstRow = nTokens;
+    else if (promptRows === "all") this.#firstRow = 0;
+    else this.#firstRow = Math.min(nTokens, Math.max(0, nTokens + after - promptRows));
+  }
+
+  /** They have; `position` tokens are read now. */
+  closeChunk(position: number): void {
+    if (this.#plan.prefill === "whole" && this.#ahead > 0) return;
+    this.#peak = this.peak;
+    this.#reduce(position);
+    for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).compact();
+  }
+
+  /** One token of the running text goes through the layers. */
+  openStep(): void {
+    const step = ++this.#view.step;
+    const acts = this.policy.steps && step % (this.policy.every ?? 1) === 0;
+    this.#firstRow = acts && this.policy.observe !== undefined ? 0 : 1;
+  }
+
+  /** It has; `position` tokens are read now. */
+  closeStep(position: number): void {
+    if (this.policy.steps && this.#view.step % (this.policy.every ?? 1) === 0) this.#reduce(position);
+  }
+
+  observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void {
+    const start = performance.now();
+    this.policy.observe!(this.#view.show(layer, { logSums, positions, first }, nTokens));
+    this.#ms += performance.now() - start;
+  }
+
+  /** Slots at later positions have been emptied. */
+  truncated(): void {
+    for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).clearEmpty();
+  }
+
+  /** All slots have been emptied. */
+  reset(): void {
+    for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).forget();
+    this.#view.step = 0;
+    this.#budgets = this.#plan.mostSlots;
+    this.#peak = 0;
+    this.#ms = 0;
+  }
+
+  #reduce(position: number): void {
+    const start = performance.now();
+    this.#view.position = position;
+    for (let layer = 0; layer < this.#caches.length; layer++) {
+      this.policy.reduce(this.#view.turn(layer, this.#budgets[layer]));
+    }
+    this.#ms += performance.now() - start;
+  }
+}

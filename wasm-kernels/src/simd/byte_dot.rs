@@ -1,0 +1,40 @@
+//! What the byte dot product does with a second operand of 8 bits.
+use super::*;
+
+/// How `dot4_i8x16_u7x16_add` reads bytes of 128 and more in its second operand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SecondOperand {
+    /// As they are: `simd128` and x86 with VNNI.
+    Unsigned,
+    /// As negative numbers: ARM.
+    Signed,
+    /// In a way of no use: x86 without VNNI, where sums of two products saturate at 16 bits.
+    SevenBits,
+}
+
+impl SecondOperand {
+    /// Finds out by trying. The result is the machine's, and never changes on it: the WASM specification lets relaxed
+    /// instructions differ between environments, but not within one.
+    pub fn probe() -> Self {
+        // Pairs of the largest products of either sign, which saturate where anything does.
+        let x = opaque(i8x16(127, 127, 127, 127, -128, -128, -128, -128, 127, 0, -128, 0, 1, 1, 1, 1));
+        let w = opaque(u8x16_splat(255));
+        let sums = dot4_i8x16_u7x16_add(x, w, i32x4_splat(0));
+        let is = |of: i32| !v128_any_true(v128_xor(sums, i32x4_mul(i32x4(508, -512, -1, 4), i32x4_splat(of))));
+        match (is(255), is(-1)) {
+            (true, _) => Self::Unsigned,
+            (_, true) => Self::Signed,
+            _ => Self::SevenBits,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_simd_takes_eight_bits() {
+        assert_eq!(SecondOperand::probe(), SecondOperand::Unsigned);
+    }
+}
