@@ -11,7 +11,7 @@ import { dependencies } from "./import_map.ts";
 const root = new URL("../", import.meta.url);
 const out = new URL("dist/npm/", root);
 
-const ENTRIES = ["workers", "deno", "node", "browser", "manual"];
+const ENTRIES = ["workers", "deno", "node", "browser", "manual", "server"];
 const RAW = ["src/kernels/wasm/simd128.wasm", "src/kernels/wasm/relaxed.wasm"];
 
 const file = (entry: string) => `./src/entry/${entry}.js`;

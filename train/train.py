@@ -20,6 +20,7 @@ from structured import build_in_copying
 from tasks import Mix, TaskSource
 
 TOKENS_PER_STEP = 8192
+STEPS = 1850
 # (step at which it ends, length of the sequences, mix)
 PHASES = [
     (300, 256, Mix(period=0.25, again=0.20, facts=0.20)),
@@ -100,7 +101,7 @@ class Trainer:
         loss, losses = self.loss(ids, targets, weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step(schedule(self.step, self.args.steps))
+        self.optimiser.step(schedule(self.step))
         self.model.zero_grad(set_to_none=True)
         self.step += 1
         text = losses.detach()[torch.from_numpy(kinds == "text")]
@@ -108,7 +109,7 @@ class Trainer:
 
     def train(self):
         recent, began, first_step = [], time.time(), self.step
-        while self.step < min(self.args.steps, self.args.stop_at or self.args.steps):
+        while self.step < self.args.steps:
             recent.append(self.run_step())
             if self.step % self.args.log_every == 0 or self.step == self.args.steps:
                 length, _ = phase_of(self.step - 1)
@@ -144,8 +145,7 @@ def parse_args():
     ap.add_argument("work", help="folder for the tokenizer, checkpoints and results; an old checkpoint there is resumed")
     ap.add_argument("--name", default="locket-books")
     ap.add_argument("--data", default=str(data.DEFAULT_DATA), help="folder with books-train.txt.gz and books-valid.txt.gz")
-    ap.add_argument("--steps", type=int, default=2400, help=f"steps of {TOKENS_PER_STEP} tokens")
-    ap.add_argument("--stop-at", type=int, help="stop early at this step (the checkpoint stays)")
+    ap.add_argument("--steps", type=int, default=STEPS, help=f"steps of {TOKENS_PER_STEP} tokens")
     sizes = dict(vocab=2048, dim=256, layers=4, heads=4, kv_heads=2, head_dim=64, ffn=512)
     for name, size in sizes.items():
         ap.add_argument("--" + name.replace("_", "-"), type=int, default=size)
@@ -154,7 +154,7 @@ def parse_args():
     ap.add_argument("--other-lr", type=float, default=4e-3, help="Adam, embedding and norms")
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--threads", type=int, default=2)
-    ap.add_argument("--log-every", type=int, default=200)
+    ap.add_argument("--log-every", type=int, default=50)
     ap.add_argument("--plain-start", action="store_true", help="do not build the copying heads in")
     ap.add_argument("--no-compile", action="store_true", help="run without torch.compile")
     return ap.parse_args()
@@ -163,8 +163,7 @@ def parse_args():
 def main():
     trainer = Trainer(parse_args())
     trainer.train()
-    if trainer.step >= trainer.args.steps:
-        trainer.finish()
+    trainer.finish()
 
 
 if __name__ == "__main__":

@@ -64,6 +64,8 @@ function optimise(wasm: Uint8Array): Uint8Array {
   );
   binaryen.setOptimizeLevel(3);
   binaryen.setShrinkLevel(0);
+  // A function that one other calls stays apart if the kernel says so: in one too large, V8 keeps no sums in registers.
+  binaryen.setOneCallerInlineMaxSize(20);
   module.optimize();
   try {
     return module.emitBinary();

@@ -75,10 +75,20 @@ export function planCache(
       throw new OptionError(option, options[option], "a policy beside it: `full` keeps everything");
     }
     const capacities = new Array(nLayers).fill(all);
-    return { policy, budget: DEFAULT_BUDGET, prefill, capacities, mostSlots: capacities, scoreRows: 0, tile: 0 };
+    return {
+      policy,
+      budget: DEFAULT_BUDGET,
+      prefill,
+      capacities,
+      mostSlots: capacities,
+      scoreRows: 0,
+      tile: 0,
+    };
   }
   if (positions === "compact") throw new OptionError("positions", positions, whyOriginal(hparams));
-  if (nHeads % nKvHeads !== 0) throw new OptionError("policy", policy.name, "a model whose heads form groups");
+  if (nHeads % nKvHeads !== 0) {
+    throw new OptionError("policy", policy.name, "a model whose heads form groups");
+  }
 
   const scoreRows = { none: 0, layer: 1, kvHead: nKvHeads, head: nHeads }[policy.scores];
   const later = policy.steps ? (policy.every ?? 1) - 1 : policy.reserve ?? 0;
@@ -98,7 +108,9 @@ export function planCache(
   const capacities = budgets.map((slots) =>
     prefill === "whole" ? all : Math.min(all, roundUp(slots + room, SLOT_GROUP))
   );
-  const mostSlots = prefill === "whole" ? capacities : capacities.map((slots) => slots === all ? all : slots - room);
+  const mostSlots = prefill === "whole"
+    ? capacities
+    : capacities.map((slots) => slots === all ? all : slots - room);
   const rows = policy.promptRows === "all" ? MAX_TILE : policy.promptRows === "none" ? 1 : policy.promptRows;
   const fitting = Math.floor(TILE_BYTES / (4 * nHeads * Math.max(...capacities)));
   const tile = Math.max(1, Math.min(rows, MAX_TILE, chunk, fitting));
@@ -107,8 +119,11 @@ export function planCache(
 
 /** Slots of each layer for a mean of `budget`. */
 export function layerBudgets(policy: Policy, budget: number, nLayers: number): number[] {
-  return Array.from({ length: nLayers }, (_, layer) =>
-    policy.layerBudget === undefined ? budget : Math.floor(policy.layerBudget(budget, layer, nLayers)));
+  return Array.from(
+    { length: nLayers },
+    (_, layer) =>
+      policy.layerBudget === undefined ? budget : Math.floor(policy.layerBudget(budget, layer, nLayers)),
+  );
 }
 
 /** Bytes of one slot of all KV heads of a layer. */
@@ -153,7 +168,11 @@ export function layScores(plan: CachePlan, policy: Layout): readonly Floats[] {
 }
 
 /** Lays out what observing needs, once for all sequences. */
-export function layScratch(plan: CachePlan, { nHeads, nKvHeads }: Hparams, activations: Layout): Floats | null {
+export function layScratch(
+  plan: CachePlan,
+  { nHeads, nKvHeads }: Hparams,
+  activations: Layout,
+): Floats | null {
   if (plan.policy === null) return null;
   const capacity = Math.max(...plan.capacities);
   return activations.floats(capacity * (plan.policy.observe === undefined ? nKvHeads : nHeads * plan.tile));

@@ -37,7 +37,9 @@ export const KV_TYPES: Readonly<Record<KvTypeName, number>> = {
 export function kvTypes(wanted: KvTypes | KvTypeName | undefined, hparams: Hparams): KvTypes {
   const types = typeof wanted === "object" ? wanted : { k: wanted ?? "q8_0", v: wanted ?? "q8_0" };
   for (const type of [types.k, types.v]) {
-    if (!Object.hasOwn(KV_TYPES, type)) throw new OptionError("kvType", type, Object.keys(KV_TYPES).join(", "));
+    if (!Object.hasOwn(KV_TYPES, type)) {
+      throw new OptionError("kvType", type, Object.keys(KV_TYPES).join(", "));
+    }
   }
   for (const width of [hparams.headDim, hparams.valueDim]) {
     if (width % HEAD_STEP !== 0 || width > MAX_HEAD) {

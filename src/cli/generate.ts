@@ -44,7 +44,7 @@ const command: Command = {
 /** The JSON object, in the shape that scripts rely on. */
 function report({ model, loadMs }: Loaded, sequence: Sequence, result: GenerationResult) {
   const { prefillMs, prefillTokensPerSecond, decodeMs, decodeTokensPerSecond } = result.timings;
-  const { policy, capacity, slots, bytes } = sequence.cache();
+  const { policy, params, capacity, slots, peakSlots, bytes, usedBytes, scoringMs, kept } = sequence.cache();
   return {
     prompt_tokens: result.promptTokens,
     tokens: result.tokens,
@@ -61,7 +61,17 @@ function report({ model, loadMs }: Loaded, sequence: Sequence, result: Generatio
       wasm_bytes: model.memoryBytes,
       regions: model.plan.regions.map(({ name, bytes }) => ({ name, bytes })),
     },
-    cache: { policy, capacity, slots, bytes },
+    cache: {
+      policy,
+      params,
+      capacity,
+      slots,
+      peak_slots: peakSlots,
+      bytes,
+      used_bytes: usedBytes,
+      scoring_ms: scoringMs,
+      kept,
+    },
   };
 }
 

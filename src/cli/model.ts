@@ -4,6 +4,7 @@
  * @module
  */
 import type { KvTypeName } from "../cache/kv_cache.ts";
+import { OptionError } from "../error.ts";
 import { openModel } from "../gguf/mod.ts";
 import type { OpenModel } from "../gguf/mod.ts";
 import type { Model } from "../model/engine.ts";
@@ -20,7 +21,23 @@ const BUNDLED = new URL("../../models/locket-books-q8_0.gguf", import.meta.url);
 export const PLAN_OPTIONS = {
   "context": { value: "N", help: "Tokens a sequence can hold (default: the model's own, at most 4,096)" },
   "max-bytes": { value: "SIZE", help: "Refuse to take more memory than this, such as 128MB or 1GiB" },
-  "kv-type": { value: "TYPE", help: "Storage of keys and values: f32, f16, q8_0 or q4_0" },
+  "kv-type": {
+    value: "TYPE",
+    help: "Storage of keys and values: f32, f16, q8_0 or q4_0; or one each, as q8_0,f16",
+  },
+  "policy": {
+    value: "NAME[:KEY=VALUE,…]",
+    help: "What stays in the cache (default: full; `deno task policies` lists them)",
+  },
+  "budget": {
+    value: "SIZE",
+    help: "How much of it: 0.5 of the prompt, 512 slots, or 24MB of a sequence (default: 0.5)",
+  },
+  "prefill": {
+    value: "MODE",
+    help: "Reduce the cache after each chunk of the prompt, streaming, or once, whole",
+  },
+  "positions": { value: "KIND", help: "original: tokens in the cache keep their positions (default)" },
 };
 
 /** Options of every command that loads. */
@@ -39,8 +56,20 @@ export function planOptions(args: Arguments): PlanOptions {
   return {
     context: args.integer("context", 1),
     maxBytes: args.bytes("max-bytes"),
-    kvType: args.string("kv-type") as KvTypeName | undefined,
+    kvType: kvType(args.string("kv-type")),
+    policy: args.string("policy"),
+    budget: args.string("budget"),
+    prefill: args.string("prefill") as PlanOptions["prefill"],
+    positions: args.string("positions") as PlanOptions["positions"],
   };
+}
+
+/** One type for both, or keys' and values' apart. */
+function kvType(text: string | undefined): PlanOptions["kvType"] {
+  if (!text?.includes(",")) return text as KvTypeName | undefined;
+  const [k, v, ...more] = text.split(",");
+  if (more.length > 0) throw new OptionError("--kv-type", text, "a type, or two such as q8_0,f16");
+  return { k: k as KvTypeName, v: v as KvTypeName };
 }
 
 /** Reads the headers of a model and no weights. */

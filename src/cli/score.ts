@@ -1,4 +1,5 @@
 /** `deno task score`: how well a model predicts a text. */
+import { scoreContinuation } from "../model/continuation.ts";
 import type { Model } from "../model/engine.ts";
 import { OptionError } from "../error.ts";
 import type { Arguments } from "./args.ts";
@@ -6,6 +7,7 @@ import { type Command, main } from "./command.ts";
 import { write } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
 import { readFileOption } from "./prompt.ts";
+import { formatBytes } from "./units.ts";
 
 /** Rows of logits computed at once. */
 const OUTPUT_ROWS = 16;
@@ -14,11 +16,13 @@ const command: Command = {
   name: "score",
   summary:
     "Measures how well a model predicts a text: mean negative log-likelihood in nats per token, perplexity.\n" +
-    "The text is cut into windows of --context tokens, each starting with BOS where the model has one.",
+    "The text is cut into windows of --context tokens, each starting with BOS where the model has one.\n" +
+    "With --policy (also full) only the second half of each window counts, read token by token after a first half that\n" +
+    "the policy has reduced.",
   options: {
     ...MODEL_OPTIONS,
     "text-file": { value: "FILE", help: "The text" },
-    "json": { help: 'Print {"tokens","nll","perplexity"} instead' },
+    "json": { help: 'Print {"tokens","nll","perplexity"} instead, with --policy also "kv_bytes"' },
   },
   example: "deno task score --text-file README.md --context 256",
 
@@ -26,30 +30,49 @@ const command: Command = {
     const text = await readFileOption(args, "text-file");
     if (text === undefined) throw new OptionError("text-file", "", "a text file");
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
-    const { nll, tokens } = await score(model, text);
+    const { nll, tokens, kvBytes } = await score(model, text, args.string("policy") !== undefined);
     if (tokens === 0) throw new OptionError("text-file", text, "a text of two tokens at least");
     const mean = nll / tokens;
     const perplexity = Math.exp(mean);
-    if (args.on("json")) write(JSON.stringify({ tokens, nll: mean, perplexity }) + "\n");
-    else write(`${tokens} tokens, ${mean.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}\n`);
+    if (args.on("json")) {
+      write(
+        JSON.stringify({ tokens, nll: mean, perplexity, ...(kvBytes > 0 && { kv_bytes: kvBytes }) }) + "\n",
+      );
+      return;
+    }
+    const cache = kvBytes > 0 ? `, cache of ${formatBytes(kvBytes)}` : "";
+    write(
+      `${tokens} tokens, ${mean.toFixed(4)} nats per token, perplexity ${perplexity.toFixed(3)}${cache}\n`,
+    );
   },
 };
 
-/** Sums the loss, in nats, over consecutive windows of the context's length. */
-async function score(model: Model, text: string): Promise<{ nll: number; tokens: number }> {
+/** Loss in nats, and the most bytes of a cache in use at the end of a window. */
+interface Score {
+  nll: number;
+  tokens: number;
+  kvBytes: number;
+}
+
+/** Sums the loss over consecutive windows of the context's length, or over their second halves. */
+async function score(model: Model, text: string, halves: boolean): Promise<Score> {
   const { addBos, bosId } = model.tokenizer;
   const head = addBos && bosId !== undefined ? [bosId] : [];
   const ids = model.tokenizer.encode(text, { addSpecial: false });
   const step = model.plan.context - head.length;
   const sequence = model.sequence();
-  const sum = { nll: 0, tokens: 0 };
+  const sum = { nll: 0, tokens: 0, kvBytes: 0 };
   for (let start = 0; start < ids.length; start += step) {
     const window = [...head, ...ids.slice(start, start + step)];
     if (window.length < 2) break;
     sequence.reset();
-    const { nll, tokens } = await sequence.score(window);
+    const half = window.length >> 1;
+    const { nll, tokens } = halves
+      ? await scoreContinuation(sequence, window.slice(0, half), window.slice(half))
+      : await sequence.score(window);
     sum.nll += nll;
     sum.tokens += tokens;
+    if (halves) sum.kvBytes = Math.max(sum.kvBytes, sequence.cache().usedBytes);
   }
   return sum;
 }

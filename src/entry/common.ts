@@ -24,7 +24,19 @@ export { Session } from "../session/session.ts";
 
 export type { Model } from "../model/engine.ts";
 export type { ModelPlan, PlanOptions } from "../model/plan.ts";
-export type { CacheReport, PrefillOptions, Sequence } from "../model/sequence.ts";
+export type { PrefillOptions, Sequence } from "../model/sequence.ts";
+export type { CacheReport, KeptShare } from "../cache/cache_report.ts";
+export type { CacheOptions } from "../cache/cache_plan.ts";
+export { everyNSteps, perLayer, pyramid } from "../cache/wrappers.ts";
+export type {
+  Keep,
+  Moment,
+  ObservedLayer,
+  ObserveOptions,
+  Policy,
+  PolicyValue,
+  ReducedLayer,
+} from "../cache/policy.ts";
 export type { KvTypeName, KvTypes } from "../cache/kv_cache.ts";
 export type { Hparams } from "../hparams.ts";
 export type { Binary, KernelModules } from "../kernels/load.ts";

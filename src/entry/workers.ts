@@ -11,6 +11,7 @@ import type { LoadModelOptions } from "../runtime/load_model.ts";
 import { type ModelInput, openSource } from "../runtime/open_source.ts";
 
 export * from "./common.ts";
+export { guardedBody, type WorkerContext } from "../runtime/guarded_body.ts";
 export { type R2Bucket, r2Object } from "../runtime/r2.ts";
 
 /** Loads a GGUF model. Options, errors and result are those of `loadModel` in every other runtime. */

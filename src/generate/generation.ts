@@ -143,7 +143,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
       this.#tokens.push(id);
       const ended = stopTokens.has(id);
       let text = ended ? "" : this.#stops.push(decoder.push(id));
-      const full = step + 1 >= maxTokens || sequence.position >= sequence.capacity;
+      const full = step + 1 >= maxTokens || sequence.full;
       const done = ended || full || this.#stops.stopped;
       if (done && !this.#stops.stopped) text += this.#stops.push(decoder.flush()) + this.#stops.flush();
       if (done) this.#finishReason = ended || this.#stops.stopped ? "stop" : "length";

@@ -7,10 +7,11 @@
  */
 import { KernelError } from "../error.ts";
 import type { Bytes, Floats, LayerCache, Matrix, Words } from "../memory/handles.ts";
+import type { KernelExports } from "./exports.ts";
+import { PolicyKernels } from "./policy_kernels.ts";
 import { quantizedBytes } from "./sizes.ts";
 
-/** What both binaries export, as `deno task build` found it. */
-export type KernelExports = typeof import("./wasm/kernels.d.ts");
+export type { KernelExports };
 
 /** Ids of the activations in the kernels' table. */
 export const ACTIVATION = { silu: 0, geluTanh: 1, gelu: 2, relu: 3 } as const;
@@ -26,12 +27,15 @@ function check(fits: boolean, kernel: string, what: string): void {
 export class Kernels {
   /** The memory; take it after it has grown. */
   readonly buffer: ArrayBuffer;
+  /** Those that cache policies are made of. */
+  readonly policy: PolicyKernels;
   readonly #raw: KernelExports;
 
   constructor(exports: KernelExports) {
     this.buffer = exports.memory.buffer as ArrayBuffer;
     // An instance's own exports object is slow to look up in; a copy is not.
     this.#raw = { ...exports };
+    this.policy = new PolicyKernels(this.#raw);
   }
 
   /** Turns a matrix from the file's layout into the kernels' own, in place. `scratch` holds four rows. */
@@ -187,9 +191,25 @@ export class Kernels {
     this.#raw.kv_truncate(cache.slots.offset, cache.nKvHeads, cache.capacity, position);
   }
 
+  /** Closes the holes of a layer's cache; occupied slots keep their order. */
+  kvCompact(cache: LayerCache): void {
+    this.#raw.kv_compact(
+      cache.keys.offset,
+      cache.values.offset,
+      cache.slots.offset,
+      cache.nKvHeads,
+      cache.keyDim,
+      cache.valueDim,
+      cache.capacity,
+      cache.keyType,
+      cache.valueType,
+    );
+  }
+
   /**
    * out [T, H, dv] = attention of the queries q [T, H, dk] at `positions` [T] over a layer's cache; lse [H, T] = the
-   * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the logits themselves are left there.
+   * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the logits themselves are left there. The tokens
+   * are those from `first` on in out, q and positions.
    */
   attend(
     out: Floats,
@@ -204,23 +224,24 @@ export class Kernels {
     scale: number,
     softcap: number,
     window: number,
+    first = 0,
   ): void {
     const { keyDim, valueDim, capacity } = cache;
-    check(out.length >= nTokens * nHeads * valueDim, "attend", "out");
+    check(out.length >= (first + nTokens) * nHeads * valueDim, "attend", "out");
     check(scores === null || scores.length >= nHeads * nTokens * capacity, "attend", "scores");
     check(lse.length >= nHeads * nTokens, "attend", "lse");
-    check(q.length >= nTokens * nHeads * keyDim, "attend", "q");
-    check(positions.length >= nTokens, "attend", "positions");
+    check(q.length >= (first + nTokens) * nHeads * keyDim, "attend", "q");
+    check(positions.length >= first + nTokens, "attend", "positions");
     check(slopes === null || slopes.length === nHeads, "attend", "slopes");
     this.#raw.attend(
-      out.offset,
+      out.offset + 4 * first * nHeads * valueDim,
       scores === null ? 0 : scores.offset,
       lse.offset,
-      q.offset,
+      q.offset + 4 * first * nHeads * keyDim,
       cache.keys.offset,
       cache.values.offset,
       cache.slots.offset,
-      positions.offset,
+      positions.offset + 4 * first,
       slopes === null ? 0 : slopes.offset,
       nTokens,
       nHeads,

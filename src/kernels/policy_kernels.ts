@@ -6,7 +6,7 @@
  */
 import { KernelError } from "../error.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
-import type { KernelExports } from "./kernels.ts";
+import type { KernelExports } from "./exports.ts";
 
 /** Ids of what may be added to logits before they become scores. */
 export const NOISE = { none: 0, gumbel: 1, gaussian: 2, given: 3 } as const;
@@ -28,7 +28,7 @@ export interface ObserveOptions {
 /** Below this temperature weights would leave the range of floats. */
 export const MIN_TAU = 0.5;
 
-/** Noise `[H, T, stride]` by position of the key, for runs that must draw given numbers. */
+/** Noise `[H, stride, stride]` by positions of query and key, for runs that must draw given numbers. */
 export interface GivenNoise {
   readonly values: Floats;
   readonly stride: number;
@@ -66,7 +66,7 @@ export class PolicyKernels {
     check(positions.length >= first + nTokens, "policy_observe", "positions");
     check(nHeads % rows(scores, cache) === 0, "policy_observe", "scores");
     const stride = given === null ? 0 : given.stride;
-    check(given === null || given.values.length >= nHeads * nTokens * stride, "policy_observe", "noise");
+    check(given === null || given.values.length >= nHeads * stride * stride, "policy_observe", "noise");
     this.#raw.policy_observe(
       scores.offset,
       logits.offset,

@@ -111,6 +111,8 @@ export class Model {
       tokenizer,
       context: plan.context,
       outputRows: plan.outputRows,
+      caches: plan.caches,
+      scratchScores: plan.scratchScores,
       prompt: desk(plan.prompt, arena),
       step: desk(plan.step, arena),
       promptTurns: new Turnstile(),

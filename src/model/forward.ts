@@ -15,6 +15,7 @@
  *
  * @module
  */
+import type { Watcher } from "../cache/cache_keeper.ts";
 import type { Hparams } from "../hparams.ts";
 import { ACTIVATION, type Kernels, ROPE_STYLE } from "../kernels/kernels.ts";
 import type { Floats, LayerCache } from "../memory/handles.ts";
@@ -44,8 +45,19 @@ export function embed({ kernels, hparams, weights, frequencies }: Network, ws: W
   if (localRope) kernels.ropeTable(ws.ropeTables[1], ws.positions, frequencies[1], n, localRope.magnitude);
 }
 
-/** x += attention over the layer's cache, to which these tokens are appended first. */
-export function attention(net: Network, ws: Workspace, layer: number, cache: LayerCache, n: number): void {
+/**
+ * x += attention over the layer's cache, to which these tokens are appended first.
+ *
+ * @param watcher Sees the logits of the rows it wants.
+ */
+export function attention(
+  net: Network,
+  ws: Workspace,
+  layer: number,
+  cache: LayerCache,
+  n: number,
+  watcher: Watcher | null = null,
+): void {
   const { kernels, hparams } = net;
   const { dim, nHeads, nKvHeads, headDim, valueDim } = hparams;
   const block = net.weights.blocks[layer];
@@ -70,26 +82,58 @@ export function attention(net: Network, ws: Workspace, layer: number, cache: Lay
     kernels.rope(ws.k, table, n, nKvHeads, headDim, hparams.rope.dims, style);
   }
   kernels.kvAppend(cache, ws.k, ws.v, ws.positions, n);
-  const { attentionScale, attentionSoftcap, windows } = hparams;
-  kernels.attend(
-    ws.attended,
-    null,
-    ws.logSums,
-    ws.q,
-    cache,
-    ws.positions,
-    net.slopes,
-    n,
-    nHeads,
-    attentionScale,
-    attentionSoftcap,
-    windows[layer],
-  );
+  attendWatched(net, ws, layer, cache, n, watcher);
 
   if (block.attnOut.weight.int8) kernels.quantize(ws.quantized, ws.attended, n, nHeads * valueDim);
   // Side by side, the feed-forward must still read the x that attention read; it adds both.
   if (hparams.residual === "parallel") multiply(kernels, ws.projected, block.attnOut, ws, ws.attended, n);
   else addProduct(net, ws, block.attnOut, ws.attended, block.postAttnNorm, n);
+}
+
+/** attended [n, H, dv] = attention of q over the cache; a watcher gets the rows that it wants, a tile at a time. */
+export function attendWatched(
+  net: Pick<Network, "kernels" | "hparams" | "slopes">,
+  ws: Workspace,
+  layer: number,
+  cache: LayerCache,
+  n: number,
+  watcher: Watcher | null,
+): void {
+  const unseen = watcher === null ? n : watcher.firstRow;
+  if (unseen > 0) attend(net, ws, layer, cache, 0, unseen, null);
+  for (let first = unseen; first < n; first += watcher!.tile) {
+    const nTokens = Math.min(watcher!.tile, n - first);
+    attend(net, ws, layer, cache, first, nTokens, watcher!.scratch);
+    watcher!.observe(layer, ws.logSums, ws.positions, first, nTokens);
+  }
+}
+
+/** attended [n, H, dv] of the tokens from `first` on; their logits are left in `scores`. */
+function attend(
+  { kernels, hparams, slopes }: Pick<Network, "kernels" | "hparams" | "slopes">,
+  ws: Workspace,
+  layer: number,
+  cache: LayerCache,
+  first: number,
+  n: number,
+  scores: Floats | null,
+): void {
+  const { nHeads, attentionScale, attentionSoftcap, windows } = hparams;
+  kernels.attend(
+    ws.attended,
+    scores,
+    ws.logSums,
+    ws.q,
+    cache,
+    ws.positions,
+    slopes,
+    n,
+    nHeads,
+    attentionScale,
+    attentionSoftcap,
+    windows[layer],
+    first,
+  );
 }
 
 /** x += feed-forward of x. */

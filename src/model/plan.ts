@@ -3,12 +3,12 @@
  *
  * @module
  */
+import { type CacheOptions, type CachePlan, layScores, layScratch, planCache } from "../cache/cache_plan.ts";
 import { type KvTypeName, type KvTypes, kvTypes, layCache } from "../cache/kv_cache.ts";
 import { OptionError } from "../error.ts";
 import type { GgufModel } from "../gguf/mod.ts";
 import type { Hparams } from "../hparams.ts";
-import { SLOT_GROUP } from "../kernels/sizes.ts";
-import { type Bytes, type Floats, type LayerCache, Layout, roundUp } from "../memory/handles.ts";
+import { type Bytes, type Floats, type LayerCache, Layout } from "../memory/handles.ts";
 import { type MemoryPlan, placeRegions, regionOffset, RESERVED_BYTES } from "../memory/plan.ts";
 import type { SurvivorSpace } from "../sample/kernel_row.ts";
 import { MAX_SURVIVORS } from "../sample/logits.ts";
@@ -19,7 +19,7 @@ import { bindWeights, type Weights } from "./weights.ts";
 import { layWorkspace, type Workspace } from "./workspace.ts";
 
 /** What a plan depends on beside the model. */
-export interface PlanOptions {
+export interface PlanOptions extends CacheOptions {
   /** Tokens a sequence can hold. Default: the model's own, at most 4,096. */
   readonly context?: number;
   /** Budget for the whole memory, in bytes. */
@@ -37,6 +37,8 @@ export interface PlanOptions {
 /** What one sequence owns. */
 export interface SequencePlan {
   readonly cache: readonly LayerCache[];
+  /** Scores of the slots of each layer, where the policy has any. */
+  readonly scores: readonly Floats[];
   /** `[outputRows, V]`. */
   readonly logits: Floats;
 }
@@ -46,6 +48,7 @@ export interface ModelPlan extends MemoryPlan {
   readonly hparams: Hparams;
   readonly context: number;
   readonly kvType: KvTypes;
+  readonly caches: CachePlan;
   readonly outputRows: number;
   readonly weights: Weights;
   /** Space for `repack` while weights load; the prompt's workspace lies there later. */
@@ -56,6 +59,8 @@ export interface ModelPlan extends MemoryPlan {
   /** For a chunk of a prompt, and for one token of a running text: they may interleave. */
   readonly prompt: Workspace;
   readonly step: Workspace;
+  /** Attention logits on their way to scores. */
+  readonly scratchScores: Floats | null;
   readonly sequences: readonly SequencePlan[];
   /** The best tokens of a row, on their way to the sampler; shared, as sampling is one synchronous step. */
   readonly survivors: SurvivorSpace;
@@ -87,27 +92,30 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
   const kvType = kvTypes(options.kvType, hparams);
   const weights = bindWeights(hparams, table, RESERVED_BYTES);
   const vocabularyBytes = planVocabulary(model.metadata).bytes;
-  const capacity = roundUp(context, SLOT_GROUP);
+  const caches = planCache(hparams, kvType, options, chunk, context);
 
   /** Lays all that follows the vocabulary; first from nowhere for its sizes, then in its place. */
   const lay = (at: (region: string) => Layout) => {
-    const [tables, kv, slots] = [at("tables"), at("kv"), at("slots")];
+    const [tables, kv, slots, policy] = [at("tables"), at("kv"), at("slots"), at("policy")];
     const [activations, output] = [at("activations"), at("output")];
     const ropes = [hparams.rope, hparams.localRope].filter((rope) => rope !== undefined);
     const frequencies = ropes.map(({ dims }) => tables.floats(dims / 2));
     const slopes = hparams.positions === "alibi" ? tables.floats(hparams.nHeads) : null;
     const sequences = Array.from({ length: nSequences }, () => ({
-      cache: layCache(hparams, kvType, new Array(hparams.nLayers).fill(capacity), kv, slots),
+      cache: layCache(hparams, kvType, caches.capacities, kv, slots),
+      scores: layScores(caches, policy),
       logits: output.floats(outputRows * hparams.nVocab),
     }));
     const survivors = { ids: output.words(MAX_SURVIVORS), values: output.floats(MAX_SURVIVORS) };
+    const scratchScores = layScratch(caches, hparams, activations);
     const step = layWorkspace(hparams, 1, activations);
     const scratchStart = activations.end;
     const prompt = layWorkspace(hparams, chunk, activations);
     const scratch = new Layout(scratchStart).block(weights.scratchBytes);
     activations.take(Math.max(0, scratchStart + weights.scratchBytes - activations.end));
-    const regions = { tables, kv, slots, activations, output };
-    return { regions, handles: { frequencies, slopes, sequences, survivors, step, prompt, scratch } };
+    const regions = { tables, kv, slots, ...(caches.scoreRows > 0 && { policy }), activations, output };
+    const handles = { frequencies, slopes, sequences, survivors, scratchScores, step, prompt, scratch };
+    return { regions, handles };
   };
 
   const sizes = lay(() => new Layout(0)).regions;
@@ -116,8 +124,8 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     { name: "vocabulary", bytes: vocabularyBytes },
     ...Object.entries(sizes).map(([name, { bytes }]) => ({ name, bytes })),
   ], options.maxBytes);
-  const { handles } = lay((region) => new Layout(regionOffset(plan, region)));
-  return { ...plan, ...handles, hparams, context, kvType, outputRows, weights };
+  const { handles } = lay((region) => new Layout(region in sizes ? regionOffset(plan, region) : 0));
+  return { ...plan, ...handles, hparams, context, kvType, caches, outputRows, weights };
 }
 
 function within(option: string, value: number, most: number): number {

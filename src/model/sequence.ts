@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { CacheKeeper } from "../cache/cache_keeper.ts";
+import { type CacheReport, reportCache } from "../cache/cache_report.ts";
 import { OptionError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
 import { KernelRow } from "../sample/kernel_row.ts";
@@ -21,21 +23,12 @@ export interface PrefillOptions {
   readonly onProgress?: (progress: { done: number; total: number }) => void;
 }
 
-/** State of a sequence's cache. */
-export interface CacheReport {
-  readonly policy: string;
-  /** Slots per layer and KV head. */
-  readonly capacity: number;
-  /** Slots in use, of one layer and KV head. */
-  readonly slots: number;
-  /** Allocated for keys, values and slots. */
-  readonly bytes: number;
-}
-
 /** A text that is being read or written. One call at a time: await `prefill` and `score` before the next. */
 export class Sequence {
   readonly #shared: Shared;
   readonly #plan: SequencePlan;
+  /** None: everything stays. */
+  readonly #keeper: CacheKeeper | null;
   /** What a sampler sees of the logits after the last token read. */
   readonly row: LogitsRow;
   #position = 0;
@@ -47,6 +40,13 @@ export class Sequence {
     this.#shared = shared;
     this.#plan = plan;
     this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
+    this.#keeper = shared.caches.policy === null ? null : new CacheKeeper(
+      kernels,
+      hparams,
+      plan.cache,
+      { ...shared.caches, policy: shared.caches.policy },
+      { scores: plan.scores, scratch: shared.scratchScores! },
+    );
     this.reset();
   }
 
@@ -60,9 +60,14 @@ export class Sequence {
     return this.#position;
   }
 
-  /** Most tokens it can hold. */
+  /** Most tokens that its text can have. */
   get capacity(): number {
     return this.#shared.context;
+  }
+
+  /** Whether no token more can be read. */
+  get full(): boolean {
+    return this.#position >= this.capacity || (this.#keeper?.full ?? false);
   }
 
   /**
@@ -91,15 +96,18 @@ export class Sequence {
     this.#checkId(id);
     const { network, step: { workspace, ids, positions } } = this.#shared;
     const cache = this.#plan.cache;
+    const keeper = this.#keeper;
     ids[0] = id;
     positions[0] = this.#position;
     try {
+      keeper?.openStep();
       embed(network, workspace, 1);
       for (let layer = 0; layer < cache.length; layer++) {
-        attention(network, workspace, layer, cache[layer], 1);
+        attention(network, workspace, layer, cache[layer], 1, keeper);
         feedForward(network, workspace, layer, 1);
       }
       outputLogits(network, workspace, 0, 1, this.#plan.logits);
+      keeper?.closeStep(this.#position + 1);
     } catch (error) {
       throw asKernelError(error);
     }
@@ -159,6 +167,7 @@ export class Sequence {
     this.#checkIdle();
     const { kernels } = this.#shared.network;
     for (const layer of this.#plan.cache) kernels.kvReset(layer);
+    this.#keeper?.reset();
     this.#position = 0;
   }
 
@@ -172,11 +181,7 @@ export class Sequence {
 
   /** What the cache holds and takes. */
   cache(): CacheReport {
-    let bytes = 0;
-    for (const { keys, values, slots } of this.#plan.cache) {
-      bytes += keys.length + values.length + slots.length;
-    }
-    return { policy: "full", capacity: this.#plan.cache[0].capacity, slots: this.#position, bytes };
+    return reportCache(this.#plan.cache, this.#plan.scores, this.#keeper, this.#position);
   }
 
   /** Takes `ids` through all layers, chunk by chunk; `visit` sees the finished rows of each chunk. */
@@ -189,12 +194,15 @@ export class Sequence {
     try {
       await this.#shared.promptTurns.run(async () => {
         const chunk = this.#shared.prompt.workspace.nTokens;
+        this.#keeper?.openPrompt(this.#position, ids.length);
         for (let start = 0; start < ids.length; start += chunk) {
           signal?.throwIfAborted();
           const nTokens = Math.min(chunk, ids.length - start);
+          this.#keeper?.openChunk(nTokens);
           await this.#readChunk(ids, start, nTokens, signal);
           await visit(start, nTokens);
           this.#position += nTokens;
+          this.#keeper?.closeChunk(this.#position);
         }
       });
     } catch (error) {
@@ -221,7 +229,7 @@ export class Sequence {
     }
     embed(network, workspace, nTokens);
     for (let layer = 0; layer < cache.length; layer++) {
-      attention(network, workspace, layer, cache[layer], nTokens);
+      attention(network, workspace, layer, cache[layer], nTokens, this.#keeper);
       await pause(signal);
       feedForward(network, workspace, layer, nTokens);
       await pause(signal);
@@ -231,6 +239,7 @@ export class Sequence {
   #truncate(position: number): void {
     const { kernels } = this.#shared.network;
     for (const layer of this.#plan.cache) kernels.kvTruncate(layer, position);
+    this.#keeper?.truncated();
     this.#position = position;
   }
 
@@ -251,6 +260,13 @@ export class Sequence {
     const length = this.#position + nTokens;
     if (length > this.capacity) {
       throw new OptionError("length of the text", length, `at most ${this.capacity} tokens`);
+    }
+    if (this.#keeper?.full) {
+      throw new OptionError(
+        "slots of the cache",
+        "all taken",
+        `fewer tokens after the prompt, or a larger reserve`,
+      );
     }
   }
 

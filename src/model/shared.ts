@@ -3,7 +3,9 @@
  *
  * @module
  */
+import type { CachePlan } from "../cache/cache_plan.ts";
 import type { Arena } from "../memory/arena.ts";
+import type { Floats } from "../memory/handles.ts";
 import type { SurvivorSpace } from "../sample/kernel_row.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
@@ -25,6 +27,8 @@ export interface Shared {
   readonly tokenizer: Tokenizer;
   readonly context: number;
   readonly outputRows: number;
+  readonly caches: CachePlan;
+  readonly scratchScores: Floats | null;
   readonly prompt: Desk;
   readonly step: Desk;
   /** One prompt at a time passes through its desk. */

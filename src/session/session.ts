@@ -45,6 +45,23 @@ export class Session {
     return this.#reused;
   }
 
+  /** How many tokens of a prompt would not be computed again now. */
+  sharedWith(ids: readonly number[]): number {
+    const held = this.#sequence.position;
+    let shared = 0;
+    // The last token is always read again: its logits are what the reply starts from.
+    while (shared < Math.min(held, ids.length - 1) && this.#ids[shared] === ids[shared]) shared++;
+    // A policy has chosen what to keep by the whole text: it can be continued, but not cut short.
+    return shared === held || this.#sequence.cache().policy === "full" ? shared : 0;
+  }
+
+  /** Forgets the text; the next prompt is computed from its start. */
+  async forget(): Promise<void> {
+    await this.settle();
+    this.#sequence.reset();
+    this.#ids = [];
+  }
+
   /**
    * Continues a whole prompt, reading only what follows the longest prefix it shares with the text so far. An
    * earlier generation that has not come to its end is ended first.
@@ -53,12 +70,10 @@ export class Session {
    * @throws {OptionError} As {@link generate} does.
    */
   async generate(ids: readonly number[], options: GenerateOptions = {}): Promise<Generation> {
-    await this.#settle();
-    const held = this.#sequence.position;
-    let shared = 0;
-    // The last token is always read again: its logits are what the reply starts from.
-    while (shared < Math.min(held, ids.length - 1) && this.#ids[shared] === ids[shared]) shared++;
-    this.#sequence.truncate(shared);
+    await this.settle();
+    const shared = this.sharedWith(ids);
+    if (shared === 0) this.#sequence.reset();
+    else this.#sequence.truncate(shared);
     const generation = generate(this.#sequence, ids.slice(shared), options);
     this.#reused = shared;
     this.#ids = ids.slice();
@@ -66,8 +81,8 @@ export class Session {
     return generation;
   }
 
-  /** Adds the latest reply to the text held. */
-  async #settle(): Promise<void> {
+  /** Ends a generation that has not come to its end, and takes its reply into the text held. */
+  async settle(): Promise<void> {
     const running = this.#running;
     this.#running = undefined;
     if (running === undefined) return;

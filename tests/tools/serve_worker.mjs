@@ -4,8 +4,7 @@
  * kv: [NAMESPACE], durableObjects: { BINDING: class } }`. Prints `{ url, inspector, pid }` in one line when it is ready.
  */
 import { readFile } from "node:fs/promises";
-import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
-import { Readable } from "node:stream";
+import { readdirSync, readFileSync } from "node:fs";
 import { Miniflare } from "miniflare";
 
 const { modules, r2 = {}, kv = [], durableObjects = {}, ...options } = JSON.parse(process.argv[2]);
@@ -25,8 +24,7 @@ const url = await worker.ready;
 for (const [binding, objects] of Object.entries(r2)) {
   const bucket = await worker.getR2Bucket(binding);
   for (const [key, file] of Object.entries(objects)) {
-    const body = Readable.toWeb(createReadStream(file));
-    await bucket.put(key, body, { httpMetadata: { contentLength: statSync(file).size } });
+    await bucket.put(key, await readFile(file));
   }
 }
 const inspector = await worker.getInspectorURL();

@@ -1,7 +1,7 @@
 //! Scores of slots and the choice of what stays in a cache; see `kernel::policy`.
 //!
 //! `scores f32[rows, capacity]` have a row per query head, per KV head, or one for the layer.
-use super::{read, write};
+use super::{optional, read, write};
 use crate::kernel::kv::slots::HEADER;
 use crate::kernel::policy::observe::{self, Noise};
 use crate::kernel::policy::{pool, scores, select};
@@ -16,7 +16,7 @@ fn slots_words(n_kv_heads: u32, capacity: u32) -> u32 {
 ///
 /// `logits f32[H, T, capacity]` and `lse f32[H, T]` are as `attend` left them; the logits are used up. `noise_kind`: 0 none,
 /// 1 Gumbel, 2 Gaussian, both drawn by (seed, layer, head, position of query, position of key), 3 as given in
-/// `noise f32[H, T, noise_stride]` by position of the key. tau >= 0.5.
+/// `noise f32[H, noise_stride, noise_stride]` by positions of query and key. tau >= 0.5.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn policy_observe(
@@ -58,7 +58,7 @@ pub fn policy_observe(
             0 => Noise::None,
             1 => Noise::Gumbel,
             2 => Noise::Gaussian,
-            _ => Noise::Given(read(noise, rows * noise_stride), noise_stride as usize),
+            _ => Noise::Given(read(noise, n_heads * noise_stride * noise_stride), noise_stride as usize),
         };
         let options = observe::Options { max: max != 0, noise, seed, layer, weight, decay, tau };
         observe::observe(write(scores, n_rows * capacity), write(logits, rows * capacity), tile, options);
@@ -118,12 +118,17 @@ pub fn policy_select(
     }
 }
 
-/// Sets the scores of empty slots to 0.
+/// Sets the scores of empty slots to 0; without slots (offset 0) all scores.
 #[wasm_bindgen]
 pub fn policy_clear(scores: u32, slots: u32, n_rows: u32, n_kv_heads: u32, capacity: u32) {
-    let n_slots = slots_words(n_kv_heads, capacity);
-    checked!(write(scores, 4 * n_rows * capacity), read(slots, 4 * n_slots));
-    unsafe { scores::clear(write(scores, n_rows * capacity), read(slots, n_slots), capacity as usize) }
+    checked!(write(scores, 4 * n_rows * capacity));
+    unsafe {
+        let scores = write(scores, n_rows * capacity);
+        match optional(slots, slots_words(n_kv_heads, capacity)) {
+            None => scores.fill(0.0),
+            Some(slots) => scores::clear(scores, slots, capacity as usize),
+        }
+    }
 }
 
 /// Moves scores as `kv_compact` will move the slots; to be called before it.

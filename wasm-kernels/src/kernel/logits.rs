@@ -3,8 +3,9 @@ use super::lanes::fold;
 use super::math::exp_nonpositive;
 use crate::simd::*;
 
+/// The largest lane; NaN counts as -infinity unless it comes last.
 #[inline(always)]
-fn max_lane(v: v128) -> f32 {
+pub fn max_lane(v: v128) -> f32 {
     let halves = f32x4_pmax(v, i64x2_shuffle::<1, 0>(v, v));
     f32x4_extract_lane::<0>(halves).max(f32x4_extract_lane::<1>(halves))
 }

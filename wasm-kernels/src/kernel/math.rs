@@ -16,6 +16,8 @@ const LOG2_E: f32 = core::f32::consts::LOG2_E;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 const ROUND: f32 = 12_582_912.0;
+/// P, highest power first.
+const EXP_COEFFICIENTS: [f32; 5] = [1.395_049_2e-3, 8.368_89e-3, 4.166_620_6e-2, 0.166_665_18, 0.5];
 
 #[inline(always)]
 fn polynomial<const N: usize>(x: v128, highest_first: [f32; N]) -> v128 {
@@ -33,7 +35,7 @@ fn reduced_exp(x: v128) -> (v128, v128) {
     let n = f32x4_sub(rounded, f32x4_splat(ROUND));
     let r = f32x4_madd(n, f32x4_splat(-LN2_HIGH), x);
     let r = f32x4_madd(n, f32x4_splat(-LN2_LOW), r);
-    let p = polynomial(r, [1.395_049_2e-3, 8.368_89e-3, 4.166_620_6e-2, 0.166_665_18, 0.5]);
+    let p = polynomial(r, EXP_COEFFICIENTS);
     let one_plus_r = f32x4_add(f32x4_splat(1.0), r);
     (f32x4_madd(f32x4_mul(r, r), p, one_plus_r), rounded)
 }
@@ -55,6 +57,45 @@ pub fn exp(x: v128) -> v128 {
 pub fn exp_nonpositive(x: v128) -> v128 {
     let (p, rounded) = reduced_exp(x);
     v128_andnot(i32x4_add(p, i32x4_shl(rounded, 23)), f32x4_lt(x, f32x4_splat(-87.0)))
+}
+
+/// `exp_nonpositive` for loops. V8 builds a constant vector anew at every use, by three instructions; these have passed
+/// through memory, so that it takes them for variables and keeps them.
+pub struct Exp {
+    log2_e: v128,
+    round: v128,
+    ln2_high: v128,
+    ln2_low: v128,
+    one: v128,
+    lowest: v128,
+    coefficients: [v128; 5],
+}
+
+impl Exp {
+    #[inline(always)]
+    pub fn new() -> Self {
+        let [log2_e, round, ln2_high, ln2_low, one, lowest] =
+            opaque([LOG2_E, ROUND, -LN2_HIGH, -LN2_LOW, 1.0, -87.0]).map(|x| f32x4_splat(x));
+        let coefficients = opaque(EXP_COEFFICIENTS).map(|x| f32x4_splat(x));
+        Self { log2_e, round, ln2_high, ln2_low, one, lowest, coefficients }
+    }
+
+    /// e^x for x <= 0, several vectors in step.
+    #[inline(always)]
+    pub fn nonpositive<const N: usize>(&self, x: [v128; N]) -> [v128; N] {
+        let rounded = x.map(|x| f32x4_madd(x, self.log2_e, self.round));
+        let r: [v128; N] = core::array::from_fn(|i| {
+            let n = f32x4_sub(rounded[i], self.round);
+            f32x4_madd(n, self.ln2_low, f32x4_madd(n, self.ln2_high, x[i]))
+        });
+        let [c0, c1, c2, c3, c4] = self.coefficients;
+        core::array::from_fn(|i| {
+            let r = r[i];
+            let p = f32x4_madd(f32x4_madd(f32x4_madd(f32x4_madd(c0, r, c1), r, c2), r, c3), r, c4);
+            let p = f32x4_madd(f32x4_mul(r, r), p, f32x4_add(self.one, r));
+            v128_andnot(i32x4_add(p, i32x4_shl(rounded[i], 23)), f32x4_lt(x[i], self.lowest))
+        })
+    }
 }
 
 #[inline(always)]
@@ -128,6 +169,7 @@ mod tests {
     fn exp_is_within_two_ulps() {
         assert!(worst(exp, f64::exp, -87.0, 88.7) < 2.0);
         assert!(worst(exp_nonpositive, f64::exp, -86.9, 0.0) < 2.0);
+        assert!(worst(|x| Exp::new().nonpositive([x])[0], f64::exp, -86.9, 0.0) < 2.0);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!         panel = those weights, unpacked
 //!         for each 4 tokens:  out[token][row..row + 8] += tile(panel, activations)
 //! the other one to three:
-//!     for each 8 or 16 rows:  out[token][row..] = dot(weights, activations)
+//!     for each 4 times 4 rows:  out[token][row..] = dot(weights, activations)
 //! ```
 //! The panel (10 to 20 KB) and 4 tokens' activations (3 KB) stay in the first cache, all tokens' activations in the
 //! second.
@@ -38,35 +38,54 @@ fn matmul_with<F: Format>(product: &mut Product, w: Weights, masks: &Masks) {
         panels::<F>(product, w, fours, masks);
     }
     for token in fours..product.n_tokens {
-        match (F::COLUMNS, F::WIDE && !masks.wide.whole) {
-            (32, false) => vectors::<F, 4, false>(product, w, token, masks),
-            (32, true) => vectors::<F, 4, true>(product, w, token, masks),
-            (_, false) => vectors::<F, 2, false>(product, w, token, masks),
-            (_, true) => vectors::<F, 2, true>(product, w, token, masks),
+        if F::WIDE && !masks.wide.whole {
+            vectors::<F, 1, true>(product, w, token, masks);
+        } else {
+            vectors::<F, 4, false>(product, w, token, masks);
         }
     }
-    last_rows::<F>(product, w);
+    last_rows(product, w, F::COLUMNS, |w, row, column, block| w.unpack::<F>(row, column, block));
 }
 
-/// One token, `G` groups at a time.
+/// One token: the matrix in `G` parts, a group of each side by side.
+///
+/// Far apart, because the hardware fetches ahead of one stream per page of memory, and not across its end: a single
+/// stream reads less than half of what four can.
 fn vectors<F: Format, const G: usize, const SPLIT: bool>(
     product: &mut Product,
     w: Weights,
     token: usize,
     masks: &Masks,
 ) {
-    let rows = w.n_rows & !3;
-    let out = &mut product.out[token * w.n_rows..][..rows];
-    let x = unsafe { product.x.as_ptr().add(token * quantized_bytes(w.n_cols)) };
-    for first in (0..rows).step_by(4 * G) {
-        // Where fewer groups are left, the last one is computed again, with the same result.
-        let row: [usize; G] = core::array::from_fn(|g| (first + 4 * g).min(rows - 4));
-        let mut acc = row.map(|row| load_or_zero(&out[row..], product.accumulate));
-        let groups = row.map(|row| w.group::<F>(row, 0).as_ptr());
-        unsafe { dot::<F, G, SPLIT>(&mut acc, groups, w.n_cols / F::COLUMNS, x, masks) }
-        for (row, acc) in row.into_iter().zip(acc) {
-            store(&mut out[row..], acc);
-        }
+    let groups = w.n_rows / 4;
+    let part = groups / G;
+    for i in 0..part {
+        some_groups::<F, G, SPLIT>(product, w, token, core::array::from_fn(|g| g * part + i), masks);
+    }
+    if G * part < groups {
+        // The last group takes the places of those that are missing: computed several times, with the same result.
+        some_groups::<F, G, SPLIT>(product, w, token, core::array::from_fn(|g| (G * part + g).min(groups - 1)), masks);
+    }
+}
+
+/// One token, the groups with these numbers.
+#[inline(never)]
+fn some_groups<F: Format, const G: usize, const SPLIT: bool>(
+    product: &mut Product,
+    w: Weights,
+    token: usize,
+    groups: [usize; G],
+    masks: &Masks,
+) {
+    let out = &mut product.out[token * w.n_rows..][..w.n_rows];
+    let mut acc = groups.map(|group| load_or_zero(&out[4 * group..], product.accumulate));
+    let start = groups.map(|group| w.group::<F>(4 * group, 0).as_ptr());
+    unsafe {
+        let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols));
+        dot::<F, G, SPLIT>(&mut acc, start, w.n_cols / F::COLUMNS, x, masks);
+    }
+    for (group, acc) in groups.into_iter().zip(acc) {
+        store(&mut out[4 * group..], acc);
     }
 }
 
@@ -147,20 +166,22 @@ unsafe fn tokens<S: Shape, const G: usize>(
     }
 }
 
-/// The one to three rows behind the groups, number by number.
-fn last_rows<F: Format>(product: &mut Product, w: Weights) {
-    let mut block = Unpacked::EMPTY;
+/// The one to three rows behind the groups, number by number. `unpack` takes the block of `columns` columns apart that
+/// starts at a row and a column.
+#[inline(never)]
+fn last_rows(product: &mut Product, w: Weights, columns: usize, unpack: fn(&Weights, usize, usize, &mut Unpacked)) {
     for row in w.n_rows & !3..w.n_rows {
         for token in 0..product.n_tokens {
             let out = &mut product.out[token * w.n_rows + row];
             let mut sum = if product.accumulate { *out } else { 0.0 };
+            let mut block = Unpacked::EMPTY;
             for column in (0..w.n_cols).step_by(32) {
-                if column % F::COLUMNS == 0 {
-                    w.unpack::<F>(row, column, &mut block);
+                if column % columns == 0 {
+                    unpack(&w, row, column, &mut block);
                 }
                 let (codes, scale) = block_of(product.x, product.n_tokens, w.n_cols, token, column);
                 for half in 0..2 {
-                    let i = column % F::COLUMNS / 16 + half;
+                    let i = column % columns / 16 + half;
                     let pairs = codes[16 * half..][..16].iter().zip(&block.codes[16 * i..]);
                     let (dot, total) = pairs.fold((0, 0), |(dot, total), (&x, &w)| {
                         (dot + x as i32 * w as i32, total + x as i32)

@@ -61,25 +61,38 @@ const TOKENS: usize = 4;
 /// `out[token][row] = w[row] · x[token]`, or `+=` with `accumulate`; `n_cols` columns.
 pub fn matmul_float<W: Float>(out: &mut [f32], w: &[W], x: &[f32], n_rows: usize, n_cols: usize, accumulate: bool) {
     let masks = Masks::new();
+    let fours = x.len() / n_cols / TOKENS * TOKENS;
+    let (x, x_rest) = x.split_at(fours * n_cols);
+    let (out, out_rest) = out.split_at_mut(fours * n_rows);
     for (out, x) in out.chunks_mut(TOKENS * n_rows).zip(x.chunks(TOKENS * n_cols)) {
-        for (row, w) in w.chunks_exact(n_cols).enumerate() {
-            let sums = match x.len() / n_cols {
-                1 => dots::<W, 1>(w, x, n_cols, &masks),
-                2 => dots::<W, 2>(w, x, n_cols, &masks),
-                3 => dots::<W, 3>(w, x, n_cols, &masks),
-                _ => dots::<W, 4>(w, x, n_cols, &masks),
-            };
-            for (t, &sum) in sums.iter().take(x.len() / n_cols).enumerate() {
-                let out = &mut out[t * n_rows + row];
-                *out = if accumulate { *out + sum } else { sum };
-            }
+        rows::<W, TOKENS>(out, w, x, n_cols, accumulate, &masks);
+    }
+    for (out, x) in out_rest.chunks_mut(n_rows).zip(x_rest.chunks(n_cols)) {
+        rows::<W, 1>(out, w, x, n_cols, accumulate, &masks);
+    }
+}
+
+/// Every row with `N` tokens.
+fn rows<W: Float, const N: usize>(
+    out: &mut [f32],
+    w: &[W],
+    x: &[f32],
+    n_cols: usize,
+    accumulate: bool,
+    masks: &Masks,
+) {
+    let n_rows = out.len() / N;
+    for (row, w) in w.chunks_exact(n_cols).enumerate() {
+        for (t, sum) in dots::<W, N>(w, x, n_cols, masks).into_iter().enumerate() {
+            let out = &mut out[t * n_rows + row];
+            *out = if accumulate { *out + sum } else { sum };
         }
     }
 }
 
 /// One row with `N` tokens.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-fn dots<W: Float, const N: usize>(w: &[W], x: &[f32], n_cols: usize, masks: &Masks) -> [f32; TOKENS] {
+fn dots<W: Float, const N: usize>(w: &[W], x: &[f32], n_cols: usize, masks: &Masks) -> [f32; N] {
     let vectors = n_cols & !7;
     let mut even = [f32x4_splat(0.0); N];
     let mut odd = even;
@@ -94,9 +107,6 @@ fn dots<W: Float, const N: usize>(w: &[W], x: &[f32], n_cols: usize, masks: &Mas
         }
     }
     core::array::from_fn(|t| {
-        if t >= N {
-            return 0.0;
-        }
         let tail = (vectors..n_cols).map(|i| w[i].widen() * x[t * n_cols + i]).sum::<f32>();
         f32x4_sum(f32x4_add(even[t], odd[t])) + tail
     })

@@ -1,33 +1,35 @@
 //! How four rows lie interleaved: the same bytes as before, block by block, in another order.
 //!
 //! ```text
-//! four rows, one block each = half floats: h0 of rows 0..4, h1 of rows 0..4, ..
-//!                             all else:    word 0 of rows 0..4, word 1 of rows 0..4, ..
+//! group of 4 rows, one block of each = half floats:  h0 of rows 0..4, h1 of rows 0..4, ..
+//!                                      all else:     word 0 of rows 0..4, word 1 of rows 0..4, ..
 //! ```
 //! A word of 4 bytes is what a dot product sums up in a lane, so one vector holds the same columns of four rows: an
 //! activation is splatted, never gathered, and no lanes are summed at the end. Half floats are side by side to become
-//! a vector of four floats.
+//! a vector of four floats. One to three last rows stay as they are in the file.
 use super::{Format, Unpacked};
 use core::ops::Range;
 
 /// Bytes of the largest block.
 const MAX_BYTES: usize = 210;
 
-/// Interleaves rows of `n_blocks` blocks of `bytes` bytes each, in place, four at a time; what is left over stays as
-/// it is. `scratch` has room for four rows.
+/// Interleaves rows of `n_blocks` blocks of `bytes` bytes each, in place, four at a time. `scratch` has room for four.
 pub fn interleave(w: &mut [u8], scratch: &mut [u8], n_blocks: usize, bytes: usize, half_floats: Range<usize>) {
     let row = n_blocks * bytes;
-    for group in w.chunks_exact_mut(4 * row) {
-        scratch[..4 * row].copy_from_slice(group);
-        for (lane, blocks) in scratch[..4 * row].chunks_exact(row).enumerate() {
-            for (block, to) in blocks.chunks_exact(bytes).zip(group.chunks_exact_mut(4 * bytes)) {
-                let (halves, lanes) = to.split_at_mut(4 * half_floats.len());
-                for (half, to) in block[half_floats.clone()].chunks_exact(2).zip(halves.chunks_exact_mut(8)) {
-                    to[2 * lane..2 * lane + 2].copy_from_slice(half);
+    let words = if half_floats.start == 0 { half_floats.end..bytes } else { 0..half_floats.start };
+    for rows in w.chunks_exact_mut(4 * row) {
+        scratch[..4 * row].copy_from_slice(rows);
+        for (i, group) in rows.chunks_exact_mut(4 * bytes).enumerate() {
+            let block: [&[u8]; 4] = core::array::from_fn(|lane| &scratch[lane * row + i * bytes..][..bytes]);
+            let (halves, lanes) = group.split_at_mut(4 * half_floats.len());
+            for (to, at) in halves.chunks_exact_mut(8).zip(half_floats.clone().step_by(2)) {
+                for lane in 0..4 {
+                    to[2 * lane..2 * lane + 2].copy_from_slice(&block[lane][at..at + 2]);
                 }
-                let words = if half_floats.start == 0 { &block[half_floats.end..] } else { &block[..half_floats.start] };
-                for (word, to) in words.chunks_exact(4).zip(lanes.chunks_exact_mut(16)) {
-                    to[4 * lane..4 * lane + 4].copy_from_slice(word);
+            }
+            for (to, at) in lanes.chunks_exact_mut(16).zip(words.clone().step_by(4)) {
+                for lane in 0..4 {
+                    to[4 * lane..4 * lane + 4].copy_from_slice(&block[lane][at..at + 4]);
                 }
             }
         }

@@ -44,6 +44,7 @@ pub struct Wide {
 }
 
 impl Masks {
+    #[inline(never)]
     pub fn new() -> Self {
         Self::with(SecondOperand::probe())
     }

@@ -8,7 +8,8 @@
 //! the stored sum of the block's codes, so that the offset costs nothing per row.
 //! Q4_0: the query becomes signed bytes per block of 32, the codes are the unsigned operand; -7.5 times the bytes' sum
 //! is the offset.
-use super::rows::Logits;
+use super::rows::{Logits, TILE};
+use crate::kernel::logits::max_lane;
 use super::{CHUNK, MAX_DIM, ROWS};
 use crate::kernel::kv::keys::{BLOCK, GROUP};
 use crate::kernel::kv::{KvType, Shape};
@@ -19,6 +20,8 @@ use core::mem::MaybeUninit;
 /// Words of one prepared query: `MAX_DIM` floats, or fewer words of integers.
 const STRIDE: usize = MAX_DIM;
 const BLOCKS: usize = MAX_DIM / BLOCK;
+/// Groups of slots that share the splats of a query.
+const SHARED: usize = 2;
 
 /// Queries in the form that the keys' type asks for.
 pub struct PreparedQueries {
@@ -64,12 +67,21 @@ impl PreparedQueries {
                 for (b, block) in q.chunks(BLOCK).enumerate() {
                     let top = block.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
                     let factor = if top > 0.0 { 127.0 / top } else { 0.0 };
+                    let (low, high) = block.split_at(block.len() / 2);
                     let mut sum = 0;
-                    for (i, x) in block.chunks_exact(4).enumerate() {
+                    let mut word = |x: &[f32]| {
                         let bytes: [i8; 4] = core::array::from_fn(|j| (x[j] * factor).round_ties_even() as i8);
                         sum += bytes.iter().map(|&b| b as i32).sum::<i32>();
-                        put(b * BLOCK / 4 + i, u32::from_le_bytes(bytes.map(|b| b as u8)));
+                        u32::from_le_bytes(bytes.map(|b| b as u8))
+                    };
+                    let first = b * BLOCK / 4;
+                    for (i, (low, high)) in low.chunks_exact(4).zip(high.chunks_exact(4)).enumerate() {
+                        put(first + 2 * i, word(low));
+                        put(first + 2 * i + 1, word(high));
                     }
+                    // Vectors of codes are taken in pairs; behind an odd last one comes nothing.
+                    put(first + block.len() / 4, 0);
+                    put(first + block.len() / 4 + 1, 0);
                     let unit = top / 127.0 * scale;
                     self.blocks[row][b] = (unit, -7.5 * sum as f32 * unit);
                 }
@@ -78,7 +90,8 @@ impl PreparedQueries {
     }
 }
 
-/// `logits[i][s]` of rows `first + i < first + n_rows` and slots `start + s < start + n_slots`, a multiple of 4.
+/// `logits[i][s]` of rows `first + i < first + n_rows` and slots `start + s < start + n_slots`, a multiple of 32; returns
+/// the largest of each row.
 pub fn score(
     logits: &mut Logits,
     queries: &PreparedQueries,
@@ -87,45 +100,67 @@ pub fn score(
     keys: &[u32],
     start: usize,
     n_slots: usize,
-) {
+) -> [f32; TILE] {
     let words = queries.shape.key_words();
     let keys = &keys[start * words..][..n_slots * words];
+    let score_rows = match n_rows {
+        1 => score_rows::<1>,
+        2 => score_rows::<2>,
+        3 => score_rows::<3>,
+        _ => score_rows::<4>,
+    };
+    assert!(n_slots <= CHUNK && first + n_rows <= ROWS);
     // SAFETY: `keys` holds `n_slots` whole slots, at most `CHUNK`; rows `first..first + n_rows` are set.
-    unsafe {
-        match n_rows {
-            1 => score_rows::<1>(logits, queries, first, keys, n_slots),
-            2 => score_rows::<2>(logits, queries, first, keys, n_slots),
-            3 => score_rows::<3>(logits, queries, first, keys, n_slots),
-            _ => score_rows::<4>(logits, queries, first, keys, n_slots),
-        }
-    }
+    unsafe { score_rows(logits, queries, first, keys.as_ptr(), n_slots / GROUP) }
 }
 
 unsafe fn score_rows<const R: usize>(
     logits: &mut Logits,
     queries: &PreparedQueries,
     first: usize,
-    keys: &[u32],
-    n_slots: usize,
-) {
-    debug_assert!(n_slots <= CHUNK && first + R <= ROWS);
-    let q = queries.row(first);
-    let shape = &queries.shape;
-    for group in 0..n_slots / GROUP {
-        let keys = keys.as_ptr().add(group * GROUP * shape.key_words());
-        let sums: [v128; R] = match shape.kind {
-            KvType::F32 => dot_f32(q, keys, shape.dim),
-            KvType::F16 => dot_f16(q, keys, shape.dim),
-            KvType::Q8_0 => {
-                let sums: [v128; R] = dot_q8_0(q, keys, shape);
-                core::array::from_fn(|r| f32x4_mul(sums[r], f32x4_splat(queries.units[first + r])))
-            }
-            KvType::Q4_0 => dot_q4_0(q, &queries.blocks[first..], keys, shape),
-        };
-        for r in 0..R {
-            v128_store(logits[r][group * GROUP..].as_mut_ptr() as *mut v128, sums[r]);
+    keys: *const u32,
+    n_groups: usize,
+) -> [f32; TILE] {
+    let (q, shape) = (queries.row(first), &queries.shape);
+    match shape.kind {
+        KvType::F32 => each_group(logits, keys, n_groups, shape, |keys| [dot_f32::<R>(q, keys, shape.dim)]),
+        KvType::F16 => each_group(logits, keys, n_groups, shape, |keys| [dot_f16::<R>(q, keys, shape.dim)]),
+        KvType::Q8_0 => {
+            let units: [v128; R] = core::array::from_fn(|r| f32x4_splat(queries.units[first + r]));
+            each_group(logits, keys, n_groups, shape, |keys| {
+                let sums: [[v128; R]; SHARED] = dot_q8_0(q, keys, shape);
+                sums.map(|sums| core::array::from_fn(|r| f32x4_mul(sums[r], units[r])))
+            })
+        }
+        KvType::Q4_0 => {
+            let units = &queries.blocks[first..];
+            each_group(logits, keys, n_groups, shape, |keys| dot_q4_0::<R>(q, units, keys, shape))
         }
     }
+}
+
+/// A function of its own per type and number of rows: one function for all of them would be too large for WASM's
+/// compilers to keep sums in registers.
+#[inline(never)]
+unsafe fn each_group<const R: usize, const G: usize>(
+    logits: &mut Logits,
+    keys: *const u32,
+    n_groups: usize,
+    shape: &Shape,
+    dots: impl Fn(*const u32) -> [[v128; R]; G],
+) -> [f32; TILE] {
+    let stride = GROUP * shape.key_words();
+    let mut tops = [f32x4_splat(f32::NEG_INFINITY); R];
+    for group in (0..n_groups).step_by(G) {
+        let dots = dots(keys.add(group * stride));
+        for g in 0..G {
+            for r in 0..R {
+                v128_store(logits[r].as_mut_ptr().add((group + g) * GROUP) as *mut v128, dots[g][r]);
+                tops[r] = f32x4_pmax(tops[r], dots[g][r]);
+            }
+        }
+    }
+    core::array::from_fn(|r| if r < R { max_lane(tops[r]) } else { f32::NEG_INFINITY })
 }
 
 #[inline(always)]
@@ -162,31 +197,21 @@ unsafe fn dot_f16<const R: usize>(q: *const u32, keys: *const u32, dim: usize) -
 }
 
 #[inline(always)]
-unsafe fn dot_q8_0<const R: usize>(q: *const u32, keys: *const u32, shape: &Shape) -> [v128; R] {
-    let codes = shape.key_scale_words();
-    let mut sums = [f32x4_splat(0.0); R];
-    let mut block = |b: usize, pieces: usize| {
-        let header = word(keys, b);
-        let code_sum = i32x4_shr(i32x4_shl(header, 16), 16);
-        let mut acc = [dot14_start(i32x4_neg(i32x4_shl(code_sum, 6))); R];
-        for i in b * BLOCK / 4..b * BLOCK / 4 + pieces {
-            let k = dot14_bytes(word(keys, codes + i));
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let q = q.add(r * STRIDE + 2 * i);
-                acc.0 = dot14_add(k.0, v128_load32_splat(q), acc.0);
-                acc.1 = dot14_add(k.1, v128_load32_splat(q.add(1)), acc.1);
+unsafe fn dot_q8_0<const R: usize>(q: *const u32, keys: *const u32, shape: &Shape) -> [[v128; R]; SHARED] {
+    let (stride, n_vectors) = (GROUP * shape.key_words(), shape.dim / 4);
+    let codes = keys.add(GROUP * shape.key_scale_words());
+    let mut sums = [[f32x4_splat(0.0); R]; SHARED];
+    for b in 0..shape.key_scale_words() {
+        let headers: [v128; SHARED] = core::array::from_fn(|g| word(keys.add(g * stride), b));
+        let start = headers.map(|header| i32x4_neg(i32x4_shr(i32x4_shl(header, 16), 10)));
+        let block = b * BLOCK / 4..((b + 1) * BLOCK / 4).min(n_vectors);
+        let acc = dot_block(q, codes, stride, block, start.map(|start| [dot14_start(start); R]), Q8);
+        for g in 0..SHARED {
+            let scale = v128_and(headers[g], u32x4_splat(0xffff_0000));
+            for r in 0..R {
+                sums[g][r] = f32x4_madd(f32x4_convert_i32x4(dot14_join(acc[g][r])), scale, sums[g][r]);
             }
         }
-        let scale = v128_and(header, u32x4_splat(0xffff_0000));
-        for (sum, acc) in sums.iter_mut().zip(acc) {
-            *sum = f32x4_madd(f32x4_convert_i32x4(dot14_join(acc)), scale, *sum);
-        }
-    };
-    for b in 0..shape.dim / BLOCK {
-        block(b, BLOCK / 4);
-    }
-    if shape.dim % BLOCK > 0 {
-        block(shape.dim / BLOCK, shape.dim % BLOCK / 4);
     }
     sums
 }
@@ -197,33 +222,96 @@ unsafe fn dot_q4_0<const R: usize>(
     units: &[[(f32, f32); BLOCKS]],
     keys: *const u32,
     shape: &Shape,
-) -> [v128; R] {
-    let codes = shape.key_scale_words();
-    let mut sums = [f32x4_splat(0.0); R];
-    let mut block = |b: usize, half: usize| {
-        let mut acc = [i32x4_splat(0); R];
-        for i in 0..half {
-            let pair = word(keys, codes + b * BLOCK / 8 + i);
-            let (low, high) = (v128_and(pair, u8x16_splat(15)), u8x16_shr(pair, 4));
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let q = q.add(r * STRIDE + b * BLOCK / 4 + i);
-                *acc = dot4_i8x16_u7x16_add(v128_load32_splat(q), low, *acc);
-                *acc = dot4_i8x16_u7x16_add(v128_load32_splat(q.add(half)), high, *acc);
+) -> [[v128; R]; SHARED] {
+    let (stride, n_vectors) = (GROUP * shape.key_words(), shape.dim / 8);
+    let codes = keys.add(GROUP * shape.key_scale_words());
+    let mut sums = [[f32x4_splat(0.0); R]; SHARED];
+    for b in 0..shape.dim.div_ceil(BLOCK) {
+        let block = b * BLOCK / 8..((b + 1) * BLOCK / 8).min(n_vectors);
+        let acc = dot_block(q, codes, stride, block, [[(i32x4_splat(0), i32x4_splat(0)); R]; SHARED], Q4);
+        for g in 0..SHARED {
+            // The scale of an even block lies in the lower half.
+            let scales = i32x4_shl(word(keys.add(g * stride), b / 2), 16 - b as u32 % 2 * 16);
+            let scale = v128_and(scales, u32x4_splat(0xffff_0000));
+            for r in 0..R {
+                let (unit, offset) = units[r][b];
+                let dot = f32x4_convert_i32x4(i32x4_add(acc[g][r].0, acc[g][r].1));
+                let dot = f32x4_madd(dot, f32x4_splat(unit), f32x4_splat(offset));
+                sums[g][r] = f32x4_madd(dot, scale, sums[g][r]);
             }
         }
-        let scales = word(keys, b / 2);
-        let scale = if b % 2 == 0 { i32x4_shl(scales, 16) } else { v128_and(scales, u32x4_splat(0xffff_0000)) };
-        for (r, sum) in sums.iter_mut().enumerate() {
-            let (unit, offset) = units[r][b];
-            let dot = f32x4_madd(f32x4_convert_i32x4(acc[r]), f32x4_splat(unit), f32x4_splat(offset));
-            *sum = f32x4_madd(dot, scale, *sum);
-        }
-    };
-    for b in 0..shape.dim / BLOCK {
-        block(b, BLOCK / 8);
-    }
-    if shape.dim % BLOCK > 0 {
-        block(shape.dim / BLOCK, shape.dim % BLOCK / 8);
     }
     sums
+}
+
+/// Adds the products of a block's vectors of codes with two words each of the rows' queries.
+///
+/// A vector of four words is loaded at once and splatted in registers: where a runtime checks bounds by comparison, as
+/// Deno does, a load costs three instructions. The loop has to stay one: unrolled, LLVM gathers the dots of one sum, each
+/// of which waits for the one before.
+#[inline(always)]
+unsafe fn dot_block<const R: usize>(
+    q: *const u32,
+    codes: *const u32,
+    stride: usize,
+    vectors: core::ops::Range<usize>,
+    mut acc: [[Pair; R]; SHARED],
+    form: impl CodeForm,
+) -> [[Pair; R]; SHARED] {
+    let last = vectors.end - 1;
+    for i in vectors.step_by(2) {
+        let q: [v128; R] = core::array::from_fn(|r| v128_load(q.add(r * STRIDE + 2 * i) as *const v128));
+        let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), i)));
+        for r in 0..R {
+            let (first, second) = (i32x4_shuffle::<0, 0, 0, 0>(q[r], q[r]), i32x4_shuffle::<1, 1, 1, 1>(q[r], q[r]));
+            for g in 0..SHARED {
+                acc[g][r].0 = form.dot(k[g].0, first, acc[g][r].0);
+                acc[g][r].1 = form.dot(k[g].1, second, acc[g][r].1);
+            }
+        }
+        let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), (i + 1).min(last))));
+        for r in 0..R {
+            let (first, second) = (i32x4_shuffle::<2, 2, 2, 2>(q[r], q[r]), i32x4_shuffle::<3, 3, 3, 3>(q[r], q[r]));
+            for g in 0..SHARED {
+                acc[g][r].0 = form.dot(k[g].0, first, acc[g][r].0);
+                acc[g][r].1 = form.dot(k[g].1, second, acc[g][r].1);
+            }
+        }
+    }
+    acc
+}
+
+/// How a vector of codes meets the two words of a query that belong to it.
+trait CodeForm: Copy {
+    fn open(self, codes: v128) -> Pair;
+    fn dot(self, codes: v128, q: v128, acc: v128) -> v128;
+}
+
+/// Bytes, each against a number of 14 bits.
+#[derive(Clone, Copy)]
+struct Q8;
+/// Four low bits against one word of bytes, four high bits against the other.
+#[derive(Clone, Copy)]
+struct Q4;
+
+impl CodeForm for Q8 {
+    #[inline(always)]
+    fn open(self, codes: v128) -> Pair {
+        dot14_bytes(codes)
+    }
+    #[inline(always)]
+    fn dot(self, codes: v128, q: v128, acc: v128) -> v128 {
+        dot14_add(codes, q, acc)
+    }
+}
+
+impl CodeForm for Q4 {
+    #[inline(always)]
+    fn open(self, codes: v128) -> Pair {
+        (v128_and(codes, u8x16_splat(15)), u8x16_shr(codes, 4))
+    }
+    #[inline(always)]
+    fn dot(self, codes: v128, q: v128, acc: v128) -> v128 {
+        dot4_i8x16_u7x16_add(q, codes, acc)
+    }
 }

@@ -1,6 +1,6 @@
 //! Up to 16 rows over the slots of one KV head, chunk by chunk.
 use super::keys::{self, PreparedQueries};
-use super::softmax::{finish, weigh, Mask, Running, Weights};
+use super::softmax::{finish, weigh, Chunk, Mask, Running, Weights};
 use super::{values, Cache, Options, Results, CHUNK};
 use crate::kernel::elementwise::scale;
 use crate::kernel::kv::values::BLOCK;
@@ -30,12 +30,15 @@ pub fn attend_rows(results: &mut Results, q: &[f32], rows: &[Row], head: Cache, 
         results.out[row.in_q * dim..][..dim].fill(0.0);
     }
     let mut running = [Running::default(); super::ROWS];
+    let mut logits: Logits = [[0.0; CHUNK]; TILE];
+    let mut weights = [Weights::default(); TILE];
     // As even as they go: nine rows are three tiles of three.
-    let tile = rows.len().div_ceil(rows.len().div_ceil(TILE));
+    let tile = rows.len().div_ceil(rows.len().div_ceil(4));
     for start in (0..head.slots.len()).step_by(CHUNK) {
         let positions = &head.slots[start..(start + CHUNK).min(head.slots.len())];
-        let range = Mask::range(positions);
-        if rows.iter().all(|row| row.mask.hides(range)) {
+        let values = &head.values[start / BLOCK * head.value.value_block_bytes()..];
+        let chunk = Chunk::new(positions, values, head.value);
+        if rows.iter().all(|row| row.mask.hides(&chunk)) {
             if let Some(scores) = &mut results.scores {
                 for row in rows {
                     scores[row.in_scores * head.key.capacity + start..][..positions.len()].fill(f32::NEG_INFINITY);
@@ -43,24 +46,20 @@ pub fn attend_rows(results: &mut Results, q: &[f32], rows: &[Row], head: Cache, 
             }
             continue;
         }
-        let values = &head.values[start / BLOCK * head.value.value_block_bytes()..];
         for first in (0..rows.len()).step_by(tile) {
             let rows = &rows[first..(first + tile).min(rows.len())];
-            let mut logits: Logits = [[0.0; CHUNK]; TILE];
-            keys::score(&mut logits, &queries, first, rows.len(), head.keys, start, positions.len());
-            let mut weights = [Weights::default(); TILE];
+            let tops = keys::score(&mut logits, &queries, first, rows.len(), head.keys, start, positions.len());
             for (i, row) in rows.iter().enumerate() {
                 let logits = &mut logits[i][..positions.len()];
-                let max = finish(logits, positions, row, range, options.softcap);
+                let top = finish(logits, tops[i], row, &chunk, options.softcap);
                 if let Some(scores) = &mut results.scores {
                     scores[row.in_scores * head.key.capacity + start..][..logits.len()].copy_from_slice(logits);
                 }
-                let out = &mut results.out[row.in_q * dim..][..dim];
                 let state = &mut running[first + i];
-                if let Some(factor) = state.raise(max) {
-                    scale(out, factor);
+                if let Some(factor) = state.raise(top) {
+                    scale(&mut results.out[row.in_q * dim..][..dim], factor);
                 }
-                weigh(&mut weights[i], state, logits, values, head.value);
+                weigh(&mut weights[i], state, logits, top, &chunk, head.value.kind);
             }
             values::add(results.out, rows, &weights, values, positions.len(), head.value);
         }

@@ -6,7 +6,7 @@ use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::lanes::{load, store};
 use crate::kernel::logits::max as largest;
-use crate::kernel::math::exp_nonpositive;
+use crate::kernel::math::Exp;
 use crate::simd::*;
 
 /// Which positions a token sees: `position - p <= reach`, modulo 2^32, so that one comparison excludes later positions,
@@ -22,48 +22,88 @@ impl Mask {
         Self { position, reach: if window == 0 { position } else { position.min(window - 1) } }
     }
 
-    /// The first and the last of some positions.
-    pub fn range(positions: &[u32]) -> (u32, u32) {
-        let (mut low, mut high) = (u32x4_splat(u32::MAX), u32x4_splat(0));
-        for quad in positions.as_chunks::<4>().0 {
-            let quad = load_positions(quad);
-            (low, high) = (u32x4_min(low, quad), u32x4_max(high, quad));
-        }
-        let lanes = |v: v128| {
-            [
-                u32x4_extract_lane::<0>(v),
-                u32x4_extract_lane::<1>(v),
-                u32x4_extract_lane::<2>(v),
-                u32x4_extract_lane::<3>(v),
-            ]
-        };
-        (lanes(low).into_iter().fold(u32::MAX, u32::min), lanes(high).into_iter().fold(0, u32::max))
-    }
-
     /// Is nothing in this range visible?
-    pub fn hides(&self, (low, high): (u32, u32)) -> bool {
+    pub fn hides(&self, chunk: &Chunk) -> bool {
+        let (low, high) = chunk.range;
         low > self.position || high < self.position - self.reach
     }
 
     /// Is all of this range visible?
-    fn shows(&self, (low, high): (u32, u32)) -> bool {
+    fn shows(&self, chunk: &Chunk) -> bool {
+        let (low, high) = chunk.range;
         high <= self.position && self.position - low <= self.reach
     }
 }
 
 #[inline(always)]
-fn load_positions(quad: &[u32; 4]) -> v128 {
+fn load_words(quad: &[u32; 4]) -> v128 {
     // SAFETY: the reference covers 16 readable bytes.
     unsafe { v128_load(quad.as_ptr() as *const v128) }
 }
 
-/// Turns scaled dot products into logits; returns the largest.
-pub fn finish(logits: &mut [f32], positions: &[u32], row: &Row, range: (u32, u32), softcap: f32) -> f32 {
-    if softcap == 0.0 && row.slope == 0.0 && row.mask.shows(range) {
-        return largest(logits);
+/// What all rows share about the slots of a chunk.
+pub struct Chunk<'a> {
+    pub positions: &'a [u32],
+    /// The lowest and the highest position.
+    range: (u32, u32),
+    /// Scales of 4- and 8-bit values, 0 in empty slots.
+    scales: [f32; CHUNK],
+    top_scale: f32,
+}
+
+impl<'a> Chunk<'a> {
+    #[inline(never)]
+    pub fn new(positions: &'a [u32], values: &[u8], shape: Shape) -> Self {
+        let mut chunk = Self { positions, range: (0, 0), scales: [0.0; CHUNK], top_scale: 0.0 };
+        let (mut low, mut high) = (u32x4_splat(u32::MAX), u32x4_splat(0));
+        for quad in positions.as_chunks::<4>().0 {
+            let quad = load_words(quad);
+            (low, high) = (u32x4_min(low, quad), u32x4_max(high, quad));
+        }
+        chunk.range = (lanes(low).into_iter().fold(u32::MAX, u32::min), lanes(high).into_iter().fold(0, u32::max));
+        if matches!(shape.kind, KvType::Q4_0 | KvType::Q8_0) {
+            let mut top = f32x4_splat(0.0);
+            let blocks = values.chunks(shape.value_block_bytes()).zip(chunk.scales.chunks_exact_mut(BLOCK));
+            for ((values, scales), positions) in blocks.zip(positions.as_chunks::<BLOCK>().0) {
+                let quads = scales.as_chunks_mut::<4>().0.iter_mut().zip(values.as_chunks::<16>().0);
+                for ((scales, values), positions) in quads.zip(positions.as_chunks::<4>().0) {
+                    // SAFETY: the reference covers 16 readable bytes.
+                    let scale = unsafe { v128_load(values.as_ptr() as *const v128) };
+                    let empty = i32x4_eq(load_words(positions), i32x4_splat(-1));
+                    let scale = v128_andnot(scale, empty);
+                    top = f32x4_pmax(top, scale);
+                    store(scales, scale);
+                }
+            }
+            chunk.top_scale = largest(&to_array(top));
+        }
+        chunk
     }
+}
+
+fn lanes(v: v128) -> [u32; 4] {
+    to_array(v).map(f32::to_bits)
+}
+
+fn to_array(v: v128) -> [f32; 4] {
+    let mut lanes = [0.0; 4];
+    store(&mut lanes, v);
+    lanes
+}
+
+/// Turns scaled dot products, `top` the largest of them, into logits; returns the largest.
+pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f32) -> f32 {
+    if softcap == 0.0 && row.slope == 0.0 && row.mask.shows(chunk) {
+        return top;
+    }
+    bias_and_mask(logits, row, chunk.positions, softcap);
+    largest(logits)
+}
+
+#[inline(never)]
+fn bias_and_mask(logits: &mut [f32], row: &Row, positions: &[u32], softcap: f32) {
     for (logits, positions) in logits.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
-        let distance = i32x4_sub(u32x4_splat(row.mask.position), load_positions(positions));
+        let distance = i32x4_sub(u32x4_splat(row.mask.position), load_words(positions));
         let mut logit = load(logits);
         if softcap != 0.0 {
             logit = softcapped(logit, softcap);
@@ -74,7 +114,6 @@ pub fn finish(logits: &mut [f32], positions: &[u32], row: &Row, range: (u32, u32
         let visible = u32x4_le(distance, u32x4_splat(row.mask.reach));
         store(logits, v128_bitselect(logit, f32x4_splat(f32::NEG_INFINITY), visible));
     }
-    largest(logits)
 }
 
 /// A row's softmax so far.
@@ -135,71 +174,63 @@ impl Default for Weights {
     }
 }
 
-/// `e^(logit - max)` of every slot.
-pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], values: &[u8], shape: Shape) {
-    if state.max == f32::NEG_INFINITY {
+/// The weights `e^(logit - max)` of a chunk, whose largest logit is `top <= state.max`.
+pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: f32, chunk: &Chunk, kind: KvType) {
+    if top == f32::NEG_INFINITY {
+        *weights = Weights::default();
         return;
     }
-    let max = f32x4_splat(state.max);
-    let mut sum = f32x4_splat(0.0);
-    let probs = |logits: &[f32; 4]| exp_nonpositive(f32x4_sub(load(logits), max));
-    let floats = weights.floats.as_chunks_mut::<4>().0.iter_mut().zip(logits.as_chunks::<4>().0);
-    if matches!(shape.kind, KvType::F32 | KvType::F16) {
-        for (weights, logits) in floats {
-            let p = probs(logits);
-            sum = f32x4_add(sum, p);
-            store(weights, p);
-        }
-        state.sum += f32x4_sum(sum);
+    if matches!(kind, KvType::F32 | KvType::F16) {
+        state.sum += weigh_floats(&mut weights.floats, logits, state.max);
         return;
     }
-    let mut top = f32x4_splat(0.0);
-    for (i, (weights, logits)) in floats.enumerate() {
-        let p = probs(logits);
+    // No weight in this chunk is larger.
+    let bound = (top - state.max).exp() * chunk.top_scale;
+    weights.unit = bound / 16383.0;
+    let factor = if bound > 0.0 { 16383.0 / bound } else { 0.0 };
+    let (sum, units) = weigh_codes(&mut weights.words, logits, &chunk.scales, state.max, factor);
+    state.sum += sum;
+    state.weight_sum += units as f32 * weights.unit;
+}
+
+/// Writes e^(logit - max), returns the sum.
+#[inline(never)]
+fn weigh_floats(weights: &mut [f32], logits: &[f32], max: f32) -> f32 {
+    let (mut sum, exp) = (f32x4_splat(0.0), Exp::new());
+    for (weights, logits) in weights.as_chunks_mut::<4>().0.iter_mut().zip(logits.as_chunks::<4>().0) {
+        let [p] = exp.nonpositive([f32x4_sub(load(logits), f32x4_splat(max))]);
         sum = f32x4_add(sum, p);
-        let place = 4 * i / BLOCK * shape.value_block_bytes() + 4 * (4 * i % BLOCK);
-        let scales: &[u8; 16] = values[place..][..16].try_into().unwrap();
-        // SAFETY: the reference covers 16 readable bytes.
-        let scales = unsafe { v128_load(scales.as_ptr() as *const v128) };
-        // The mask keeps what an unused slot happens to hold out of it, be it NaN.
-        let weight = v128_and(f32x4_mul(p, scales), f32x4_gt(p, f32x4_splat(0.0)));
-        top = f32x4_pmax(top, weight);
-        store(weights, weight);
+        store(weights, p);
     }
-    state.sum += f32x4_sum(sum);
-    let top = largest(&to_array(top));
-    if top > 0.0 {
-        weights.unit = top / 16383.0;
-        let n = round14(&mut weights.words, &weights.floats[..logits.len()], 16383.0 / top);
-        state.weight_sum += n as f32 * weights.unit;
-    }
+    f32x4_sum(sum)
 }
 
-fn to_array(v: v128) -> [f32; 4] {
-    let mut lanes = [0.0; 4];
-    store(&mut lanes, v);
-    lanes
-}
-
-/// Rounds weights to multiples of 1 / `factor`; returns their sum.
-fn round14(words: &mut [u32], weights: &[f32], factor: f32) -> i32 {
+/// Writes `e^(logit - max) * scale * factor` as 14-bit numbers; returns the sum of the exponentials and that of the
+/// numbers.
+#[inline(never)]
+fn weigh_codes(words: &mut [u32], logits: &[f32], scales: &[f32; CHUNK], max: f32, factor: f32) -> (f32, i32) {
     // Adding 2^23 rounds to an integer and leaves it in the low bits.
-    let magic = f32x4_splat(8_388_608.0);
-    let mut sum = i32x4_splat(0);
-    let round = |x: &[f32]| {
-        let scaled = f32x4_mul(load(x.try_into().unwrap()), f32x4_splat(factor));
-        v128_and(f32x4_add(scaled, magic), i32x4_splat(16383))
-    };
-    for (words, x) in words.as_chunks_mut::<8>().0.iter_mut().zip(weights.as_chunks::<16>().0) {
-        let lanes = [round(&x[..4]), round(&x[4..8]), round(&x[8..12]), round(&x[12..])];
-        sum = lanes.iter().fold(sum, |sum, lane| i32x4_add(sum, *lane));
-        let [first, second] = dot14_pack(lanes);
+    let [magic, mask] = opaque([8_388_608.0, f32::from_bits(16383)]).map(|x| f32x4_splat(x));
+    let exp = Exp::new();
+    let (max, factor) = (f32x4_splat(max), f32x4_splat(factor));
+    let (mut sum, mut units) = (f32x4_splat(0.0), i32x4_splat(0));
+    let sixteens = logits.as_chunks::<16>().0.iter().zip(scales.as_chunks::<16>().0);
+    for (words, (logits, scales)) in words.as_chunks_mut::<8>().0.iter_mut().zip(sixteens) {
+        let (logits, scales) = (logits.as_chunks::<4>().0, scales.as_chunks::<4>().0);
+        let p: [v128; 4] = exp.nonpositive(core::array::from_fn(|i| f32x4_sub(load(&logits[i]), max)));
+        sum = f32x4_add(sum, f32x4_add(f32x4_add(p[0], p[1]), f32x4_add(p[2], p[3])));
+        let weights: [v128; 4] = core::array::from_fn(|i| {
+            let rounded = f32x4_madd(f32x4_mul(p[i], load(&scales[i])), factor, magic);
+            v128_and(rounded, mask)
+        });
+        units = weights.iter().fold(units, |units, weight| i32x4_add(units, *weight));
+        let [first, second] = dot14_pack(weights);
         // SAFETY: eight words are 32 writable bytes.
         unsafe {
             v128_store(words.as_mut_ptr() as *mut v128, first);
             v128_store(words[4..].as_mut_ptr() as *mut v128, second);
         }
     }
-    let pairs = i32x4_add(sum, i64x2_shuffle::<1, 0>(sum, sum));
-    i32x4_extract_lane::<0>(pairs) + i32x4_extract_lane::<1>(pairs)
+    let pairs = i32x4_add(units, i64x2_shuffle::<1, 0>(units, units));
+    (f32x4_sum(sum), i32x4_extract_lane::<0>(pairs) + i32x4_extract_lane::<1>(pairs))
 }

@@ -52,7 +52,10 @@ unsafe fn add_rows<const R: usize>(
     }
 }
 
-#[inline(always)]
+/// Vectors of dims that share the loads of weights.
+const D: usize = 2;
+
+#[inline(never)]
 unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
     out: [*mut f32; TILE],
     weights: &[Weights; TILE],
@@ -61,39 +64,58 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
     shape: Shape,
 ) {
     let stride = shape.value_block_bytes();
-    for d in (0..shape.dim).step_by(4) {
-        let mut acc = [dot14_start(i32x4_splat(0)); R];
+    // Unknown to the compiler, which would unroll the loop and then put the dots of one sum in a row, each waiting for
+    // the one before.
+    let n_vectors = opaque(if FOUR_BITS { BLOCK / 8 } else { BLOCK / 4 });
+    for d in (0..shape.dim / 4).step_by(D) {
+        let mut acc = [[dot14_start(i32x4_splat(0)); R]; D];
         for block in 0..n_blocks {
-            let mut dot = |group: usize, codes: v128| {
-                let codes = dot14_bytes(codes);
-                for (r, acc) in acc.iter_mut().enumerate() {
-                    let words = weights[r].words.as_ptr().add(2 * (block * BLOCK / 4 + group));
-                    acc.0 = dot14_add(codes.0, v128_load32_splat(words), acc.0);
-                    acc.1 = dot14_add(codes.1, v128_load32_splat(words.add(1)), acc.1);
+            let codes = values.as_ptr().add(block * stride + 4 * BLOCK + 16 * d * n_vectors);
+            let mut dot = |group: usize, codes: [[v128; D]; 2]| {
+                let words: [v128; R] = core::array::from_fn(|r| {
+                    let group = block * BLOCK / 4 + group;
+                    v128_load(weights[r].words.as_ptr().add(2 * group) as *const v128)
+                });
+                let codes = codes.map(|codes| codes.map(|codes| dot14_bytes(codes)));
+                for r in 0..R {
+                    let w = words[r];
+                    let (high, low) = (i32x4_shuffle::<0, 0, 0, 0>(w, w), i32x4_shuffle::<1, 1, 1, 1>(w, w));
+                    for d in 0..D {
+                        acc[d][r].0 = dot14_add(codes[0][d].0, high, acc[d][r].0);
+                        acc[d][r].1 = dot14_add(codes[0][d].1, low, acc[d][r].1);
+                    }
+                }
+                for r in 0..R {
+                    let w = words[r];
+                    let (high, low) = (i32x4_shuffle::<2, 2, 2, 2>(w, w), i32x4_shuffle::<3, 3, 3, 3>(w, w));
+                    for d in 0..D {
+                        acc[d][r].0 = dot14_add(codes[1][d].0, high, acc[d][r].0);
+                        acc[d][r].1 = dot14_add(codes[1][d].1, low, acc[d][r].1);
+                    }
                 }
             };
-            let codes = values.as_ptr().add(block * stride + 4 * BLOCK);
-            if FOUR_BITS {
-                for group in 0..BLOCK / 8 {
-                    let pair = v128_load(codes.add(d * BLOCK / 2 + 16 * group) as *const v128);
-                    dot(group, v128_and(pair, u8x16_splat(15)));
-                    dot(group + BLOCK / 8, u8x16_shr(pair, 4));
-                }
-            } else {
-                for group in 0..BLOCK / 4 {
-                    dot(group, v128_load(codes.add(d * BLOCK + 16 * group) as *const v128));
+            for i in (0..n_vectors).step_by(2) {
+                let load = |d: usize, i: usize| v128_load(codes.add(16 * (d * n_vectors + i)) as *const v128);
+                let codes = [i, i + 1].map(|i| core::array::from_fn(|d| load(d, i)));
+                if FOUR_BITS {
+                    dot(i, codes.map(|codes: [v128; D]| codes.map(|codes| v128_and(codes, u8x16_splat(15)))));
+                    dot(i + BLOCK / 8, codes.map(|codes| codes.map(|codes| u8x16_shr(codes, 4))));
+                } else {
+                    dot(i, codes);
                 }
             }
         }
-        for r in 0..R {
-            let place = out[r].add(d) as *mut v128;
-            let sum = f32x4_convert_i32x4(dot14_join(acc[r]));
-            v128_store(place, f32x4_madd(sum, f32x4_splat(weights[r].unit), v128_load(place)));
+        for (i, acc) in acc.into_iter().enumerate() {
+            for r in 0..R {
+                let place = out[r].add(4 * (d + i)) as *mut v128;
+                let sum = f32x4_convert_i32x4(dot14_join(acc[r]));
+                v128_store(place, f32x4_madd(sum, f32x4_splat(weights[r].unit), v128_load(place)));
+            }
         }
     }
 }
 
-#[inline(always)]
+#[inline(never)]
 unsafe fn add_floats<const R: usize>(
     out: [*mut f32; TILE],
     weights: &[Weights; TILE],

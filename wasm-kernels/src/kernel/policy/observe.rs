@@ -25,7 +25,7 @@ pub enum Noise<'a> {
     None,
     Gumbel,
     Gaussian,
-    /// `f32[H, T, stride]` by position of the key.
+    /// `f32[H, stride, stride]` by positions of query and key.
     Given(&'a [f32], usize),
 }
 
@@ -70,43 +70,37 @@ pub fn observe(scores: &mut [f32], logits: &mut [f32], tile: Tile, options: Opti
                 let positions = slots::positions(tile.slots, capacity, head / heads_per_kv_head);
                 let place = head * n_tokens + token;
                 let logits = &mut logits[place * capacity..][..positions.len()];
-                add_row(&mut scores[..positions.len()], logits, positions, tile.lse[place], options, |stride| {
-                    (Row::new(options.seed, options.layer, head as u32, position), place * stride)
-                });
+                let query = (head as u32, position);
+                add_row(&mut scores[..positions.len()], logits, positions, tile.lse[place], options, query);
             }
         }
     }
 }
 
-/// One query head of one token. `draws`: its random row, and where its given noise starts.
+/// One query head of one token, with its position.
 fn add_row(
     scores: &mut [f32],
     logits: &mut [f32],
     positions: &[u32],
     lse: f32,
     options: Options,
-    draws: impl Fn(usize) -> (Row, usize),
+    (head, position): (u32, u32),
 ) {
     if lse == f32::NEG_INFINITY {
         return;
     }
     let rate = 1.0 / options.tau;
+    let row = Row::new(options.seed, options.layer, head, position);
     let sum = match options.noise {
         Noise::None if options.tau == 1.0 => {
             let lse = f32x4_splat(lse);
             return accumulate(scores, logits, options, options.weight, |x| exp_nonpositive(f32x4_sub(x, lse)));
         }
         Noise::None => weigh(logits, positions, lse, rate, |_| f32x4_splat(0.0)),
-        Noise::Gumbel => {
-            let row = draws(0).0;
-            weigh(logits, positions, lse + noise::GUMBEL_MOST, rate, |positions| row.gumbel(positions))
-        }
-        Noise::Gaussian => {
-            let row = draws(0).0;
-            weigh(logits, positions, lse + noise::GAUSSIAN_MOST, rate, |positions| row.gaussian(positions))
-        }
+        Noise::Gumbel => weigh(logits, positions, lse + noise::GUMBEL_MOST, rate, |p| row.gumbel(p)),
+        Noise::Gaussian => weigh(logits, positions, lse + noise::GAUSSIAN_MOST, rate, |p| row.gaussian(p)),
         Noise::Given(noise, stride) => {
-            let noise = &noise[draws(stride).1..][..stride];
+            let noise = &noise[(head as usize * stride + position as usize) * stride..][..stride];
             // An empty slot's position lies behind the end.
             let at = |position: u32| noise.get(position as usize).copied().unwrap_or(0.0);
             let visible = logits.iter().zip(positions).filter(|(logit, _)| **logit > f32::NEG_INFINITY);

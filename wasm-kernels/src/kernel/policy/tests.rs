@@ -107,7 +107,7 @@ fn case(random: &mut Random, n_rows: usize) -> Case {
 }
 
 /// The same in double precision, from the definition.
-fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(usize, usize, u32) -> f64) -> Vec<f64> {
+fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(&Case, usize, usize, u32) -> f64) -> Vec<f64> {
     let mut scores: Vec<f64> = case.scores.iter().map(|&x| x as f64).collect();
     for t in 0..N_TOKENS {
         scores.iter_mut().for_each(|score| *score *= options.decay as f64);
@@ -115,7 +115,7 @@ fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(usize, 
             let used = positions(&case.region, h / 2);
             let row = &case.logits[(h * N_TOKENS + t) * CAPACITY..][..CAPACITY];
             let weight = |s: usize| {
-                if used[s] > case.positions[t] { 0.0 } else { ((row[s] as f64 + noise(h, t, used[s])) / options.tau as f64).exp() }
+                if used[s] > case.positions[t] { 0.0 } else { ((row[s] as f64 + noise(case, h, t, used[s])) / options.tau as f64).exp() }
             };
             let sum: f64 = (0..CAPACITY).map(weight).sum();
             for s in 0..CAPACITY {
@@ -132,7 +132,7 @@ fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(usize, 
 fn observe_equals_its_definition() {
     let mut random = Random(6);
     let plain = Options { max: false, noise: Noise::None, seed: 1, layer: 2, weight: 1.0, decay: 1.0, tau: 1.0 };
-    let given: Vec<f32> = (0..N_HEADS * N_TOKENS * 128).map(|_| 2.0 * random.float()).collect();
+    let given: Vec<f32> = (0..N_HEADS * 128 * 128).map(|_| 2.0 * random.float()).collect();
     for n_rows in [1, 2, 4] {
         for options in [
             plain,
@@ -143,8 +143,8 @@ fn observe_equals_its_definition() {
             Options { noise: Noise::Given(&given, 128), tau: 2.0, max: true, ..plain },
         ] {
             let mut case = case(&mut random, n_rows);
-            let noise = |h: usize, t: usize, p: u32| match options.noise {
-                Noise::Given(x, _) => x[(h * N_TOKENS + t) * 128 + p as usize] as f64,
+            let noise = |case: &Case, h: usize, t: usize, p: u32| match options.noise {
+                Noise::Given(x, _) => x[(h * 128 + case.positions[t] as usize) * 128 + p as usize] as f64,
                 _ => 0.0,
             };
             let wanted = observed(&case, n_rows, options, noise);

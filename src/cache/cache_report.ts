@@ -1,0 +1,69 @@
+/**
+ * What a sequence's cache holds and takes.
+ *
+ * @module
+ */
+import type { Floats, LayerCache } from "../memory/handles.ts";
+import type { CacheKeeper } from "./cache_keeper.ts";
+import type { PolicyValue } from "./policy.ts";
+
+/** Share of the tokens read that a layer's KV heads still hold. */
+export interface KeptShare {
+  readonly min: number;
+  readonly mean: number;
+  readonly max: number;
+}
+
+/** State of a sequence's cache. */
+export interface CacheReport {
+  readonly policy: string;
+  readonly params: Readonly<Record<string, PolicyValue>>;
+  /** Slots allocated per KV head, in the layer that has most. */
+  readonly capacity: number;
+  /** Slots in use, of the layer and KV head that hold most. */
+  readonly slots: number;
+  /** Most slots that one KV head has held at once. */
+  readonly peakSlots: number;
+  /** Allocated for keys, values, slots and scores. */
+  readonly bytes: number;
+  /** The part of them that the slots in use take. */
+  readonly usedBytes: number;
+  readonly kept: readonly KeptShare[];
+  /** Milliseconds spent on scores and on choosing since the text began. */
+  readonly scoringMs: number;
+}
+
+/** Reads the state of a cache whose text has `position` tokens. */
+export function reportCache(
+  caches: readonly LayerCache[],
+  scores: readonly Floats[],
+  keeper: CacheKeeper | null,
+  position: number,
+): CacheReport {
+  const used = keeper?.used() ?? caches.map(({ nKvHeads }) => new Array<number>(nKvHeads).fill(position));
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const distinct = [...new Set(scores)];
+  let bytes = 4 * distinct.reduce((sum, { length }) => sum + length, 0);
+  let usedBytes = 4 *
+    distinct.reduce((sum, { length }, i) => sum + length * mean(used[i]) / caches[i].capacity, 0);
+  caches.forEach(({ keys, values, slots, capacity }, layer) => {
+    const layerBytes = keys.length + values.length + slots.length;
+    bytes += layerBytes;
+    usedBytes += layerBytes * mean(used[layer]) / capacity;
+  });
+  const slots = Math.max(...used.flat());
+  return {
+    policy: keeper?.policy.name ?? "full",
+    params: keeper?.policy.params ?? {},
+    capacity: Math.max(...caches.map(({ capacity }) => capacity)),
+    slots,
+    peakSlots: keeper?.peak ?? slots,
+    bytes,
+    usedBytes: Math.round(usedBytes),
+    kept: used.map((heads) => {
+      const shares = heads.map((n) => position === 0 ? 1 : n / position);
+      return { min: Math.min(...shares), mean: mean(shares), max: Math.max(...shares) };
+    }),
+    scoringMs: keeper?.ms ?? 0,
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * All policies that can be named, and the wrappers that every one of them takes as parameters.
+ *
+ * @module
+ */
+import { OptionError } from "../../error.ts";
+import type { Policy } from "../policy.ts";
+import { everyNSteps, pyramid } from "../wrappers.ts";
+import { full } from "./full.ts";
+import { h2o } from "./h2o.ts";
+import { keyformer } from "./keyformer.ts";
+import { type Param, type PolicyEntry, readValues } from "./params.ts";
+import { random } from "./random.ts";
+import { snapkv } from "./snapkv.ts";
+import { streamingLlm } from "./streaming_llm.ts";
+import { tova } from "./tova.ts";
+import { window } from "./window.ts";
+
+export type { Param, PolicyEntry };
+
+/** Every policy by name. */
+export const POLICIES: readonly PolicyEntry[] = [
+  full,
+  window,
+  streamingLlm,
+  h2o,
+  keyformer,
+  tova,
+  snapkv,
+  random,
+];
+
+/** What every policy but `full` takes beside its own parameters. */
+export const WRAPPERS: Readonly<Record<string, Param>> = {
+  every: {
+    default: 1,
+    help: "Observe and reduce in every n-th token after the prompt only",
+    least: 1,
+    most: 256,
+    whole: true,
+  },
+  pyramid: {
+    default: 0,
+    help:
+      "Give low layers more of the budget (arXiv 2406.02069): 1/n of the mean in the last, at most 2 - 1/n in the first; 0: not",
+    least: 0,
+    most: 1000,
+    whole: true,
+  },
+};
+
+/**
+ * The policy that `NAME[:key=value,…]` stands for; `null` for `full`.
+ *
+ * @throws {OptionError} When the name or a parameter is unknown, or a value out of its bounds.
+ *
+ * @example
+ * ```ts
+ * import { assertEquals } from "@std/assert";
+ * import { readPolicy } from "./mod.ts";
+ *
+ * assertEquals(readPolicy("keyformer:noise=none,tau_end=1")?.params.tauEnd, 1);
+ * ```
+ */
+export function readPolicy(text: string): Policy | null {
+  const colon = text.indexOf(":");
+  const name = (colon < 0 ? text : text.slice(0, colon)).trim();
+  const entry = POLICIES.find((entry) => entry.name === name);
+  if (entry === undefined) {
+    throw new OptionError("policy", name, `one of ${POLICIES.map(({ name }) => name).join(", ")}`);
+  }
+  const pairs = colon < 0 ? [] : text.slice(colon + 1).split(",");
+  const params = entry === full ? {} : { ...entry.params, ...WRAPPERS };
+  const values = readValues(entry, params, pairs);
+  const policy = entry.create(values);
+  if (policy === null) return null;
+  const [every, beta] = [values.number("every"), values.number("pyramid")];
+  const spread = beta > 0
+    ? pyramid({ ...policy, params: values.all }, beta)
+    : { ...policy, params: values.all };
+  return every > 1 ? everyNSteps(spread, every) : spread;
+}

@@ -1,0 +1,124 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { readBudget } from "../../src/cache/budget.ts";
+import { type CacheOptions, layerBudgets, planCache } from "../../src/cache/cache_plan.ts";
+import { POLICIES, readPolicy } from "../../src/cache/policies/mod.ts";
+import { perLayer, pyramid } from "../../src/cache/wrappers.ts";
+import { OptionError } from "../../src/error.ts";
+import type { Hparams } from "../../src/hparams.ts";
+import { golden, present } from "./golden.ts";
+
+interface PyramidFile {
+  readonly variants: {
+    readonly main: {
+      readonly budget_table: {
+        n: number;
+        budget: number;
+        window: number;
+        layers: number;
+        beta: number;
+        stored: number[];
+      }[];
+    };
+  };
+}
+
+const hparams = {
+  nLayers: 4,
+  nHeads: 4,
+  nKvHeads: 2,
+  headDim: 32,
+  valueDim: 32,
+  positions: "rope",
+} as unknown as Hparams;
+const Q8 = { k: "q8_0", v: "q8_0" } as const;
+const plan = (options: CacheOptions, more: Partial<Hparams> = {}) =>
+  planCache({ ...hparams, ...more }, Q8, options, 32, 1000);
+
+Deno.test("options that do not make sense are refused by name", () => {
+  const bad: [CacheOptions, string][] = [
+    [{ policy: "h20" }, 'policy is "h20", wanted one of full, window'],
+    [{ policy: "h2o:window=3" }, 'parameter of h2o is "window", wanted one of recent'],
+    [{ policy: "h2o:recent" }, "h2o:recent"],
+    [{ policy: "h2o:decay=2" }, "a number from 0 to 1"],
+    [{ policy: "keyformer:noise=white" }, "none, gaussian, gumbel"],
+    [{ policy: "keyformer:tau_init=0.1" }, "a number of at least 0.5"],
+    [{ policy: "keyformer:steps=1.5" }, "a whole number of at least 1"],
+    [{ policy: "full:sinks=4" }, "parameter of full"],
+    [{ policy: "window", budget: 0 }, "budget is 0, wanted a share"],
+    [{ policy: "window", budget: 2.5 }, "budget is 2.5"],
+    [{ policy: "window", budget: "many" }, "budget"],
+    [{ policy: "h2o:recent=64", budget: 64 }, "budget is 64, wanted at least 65 slots"],
+    [{ policy: "streaming_llm:sinks=8", budget: 9 }, "at least 10 slots"],
+    [{ policy: "snapkv", budget: 0.01 }, "at least 33 slots"],
+    [{ policy: "window", budget: "1kB" }, "budget"],
+    [{ policy: "window", prefill: "lazy" as "whole" }, "prefill"],
+    [{ policy: "window", positions: "compact" }, "positions"],
+    [{ policy: "keyformer:score=shared,pyramid=4", budget: 200 }, "budget per layer"],
+    [{ budget: 0.5 }, "a policy beside it"],
+    [{ policy: "full", prefill: "whole" }, "a policy beside it"],
+  ];
+  for (const [options, message] of bad) {
+    assertThrows(() => plan(options), OptionError, message, JSON.stringify(options));
+  }
+  const learned = { positions: "learned" } as const;
+  assertThrows(() => plan({ policy: "window", positions: "compact" }, learned), OptionError, "learned");
+});
+
+Deno.test("a streamed prompt gets slots for the budget and a chunk, a whole one for all of it", () => {
+  assertEquals(plan({}).capacities, [1024, 1024, 1024, 1024]);
+  assertEquals(plan({ policy: "h2o", budget: 100 }).capacities, [160, 160, 160, 160]);
+  assertEquals(plan({ policy: "h2o", budget: 0.25 }).capacities[0], 288);
+  assertEquals(plan({ policy: "h2o:every=8", budget: 0.25 }).capacities[0], 320);
+  assertEquals(plan({ policy: "h2o", budget: 0.25, prefill: "whole" }).capacities[0], 1024);
+  assertEquals(plan({ policy: "snapkv:reserve=100", budget: 100 }).capacities[0], 256);
+  // More than the text can have is never allocated.
+  assertEquals(plan({ policy: "h2o", budget: 5000 }).capacities[0], 1024);
+});
+
+Deno.test("a budget in bytes is what the cache of a sequence takes at most", () => {
+  for (const policy of ["window", "h2o", "keyformer:every=8", "tova"]) {
+    for (const budget of [200e3, 123_456, 400e3]) {
+      const { capacities, scoreRows } = plan({ policy, budget: `${budget}B` });
+      // Per KV head: keys of 32 bytes and a scale, the same for values, a position.
+      const slot = 2 * (36 + 36 + 4) + 4 * scoreRows;
+      const bytes = capacities.reduce((sum, slots) => sum + slots * slot, 0);
+      assert(bytes <= budget && bytes > budget - 4 * 33 * slot, `${policy}: ${bytes} of ${budget}`);
+    }
+  }
+  assertEquals(readBudget("1.5 KiB"), { unit: "bytes", value: 1536 });
+  assertEquals(readBudget("1"), { unit: "share", value: 1 });
+});
+
+Deno.test("layers may get different budgets around the same mean", () => {
+  const { capacities } = plan({
+    policy: pyramid(readPolicy("h2o:recent=8")!, 4),
+    budget: 200,
+    prefill: "streaming",
+  });
+  assertEquals(capacities, [...capacities].sort((a, b) => b - a));
+  assert(capacities[0] > capacities[3]);
+  const halves = perLayer(readPolicy("window")!, (budget, layer) => layer < 2 ? budget : budget / 2);
+  assertEquals(plan({ policy: halves, budget: 128 }).capacities, [160, 160, 96, 96]);
+});
+
+Deno.test({
+  name: "pyramidkv.json: budgets of the layers, where the prompt is long enough for the first",
+  ignore: !present,
+  fn: async () => {
+    const { variants: { main: { budget_table } } } = (await golden<PyramidFile>("pyramidkv.json"))!;
+    const long = budget_table.filter(({ n, budget, window }) => 2 * (budget - window) <= n - window);
+    assert(long.length >= 3);
+    for (const { budget, window, layers, beta, stored } of long) {
+      const policy = pyramid(readPolicy(`snapkv:window=${window}`)!, beta);
+      assertEquals(layerBudgets(policy, budget, layers), stored);
+    }
+  },
+});
+
+Deno.test("every policy can be made without any parameter, and says what it is", () => {
+  for (const { name, summary, source, cost } of POLICIES) {
+    const policy = readPolicy(name);
+    assertEquals(policy?.name ?? "full", name);
+    assert(summary.length > 10 && source !== "" && cost !== "");
+  }
+});
