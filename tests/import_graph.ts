@@ -18,8 +18,8 @@ const LAYERS = [
   ["generate.ts", "generate"],
   ["session"],
   ["runtime"],
-  ["entry"],
   ["server"],
+  ["entry"],
   ["cli"],
 ];
 const HOST_GLOBAL = /\b(?:Deno|process|document|location|navigator)\.\w/;

@@ -47,7 +47,7 @@ export interface CachePlan {
 }
 
 /** Rows of logits that wait to be observed take at most this, so that they stay in a cache of the processor. */
-const TILE_BYTES = 2 ** 21;
+const TILE_BYTES = 2 ** 20;
 const MAX_TILE = 16;
 
 /**

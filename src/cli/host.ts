@@ -69,6 +69,21 @@ export function onInterrupt(handler: () => void): () => void {
   return () => Deno.removeSignalListener("SIGINT", handler);
 }
 
+/** Serves HTTP until Ctrl-C; `listening` is told where. */
+export async function serveHttp(
+  handler: (request: Request) => Promise<Response>,
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+  listening: (url: string) => void,
+): Promise<void> {
+  const server = Deno.serve({
+    hostname,
+    port,
+    onListen: (address) => listening(`http://${address.hostname}:${address.port}`),
+  }, handler);
+  onInterrupt(() => void server.shutdown());
+  await server.finished;
+}
+
 /** Arguments of the command. */
 export const commandArguments = (): readonly string[] => Deno.args;
 

@@ -8,7 +8,7 @@ const command: Command = {
   summary:
     "Lists the policies that decide what stays in the cache, with their parameters, sources and costs.",
   options: { "json": { help: "Print one JSON array instead" } },
-  example: 'deno task generate --policy keyformer:recent=0.2,every=8 --budget 0.25 --prompt "The old house"',
+  example: "deno task policies --json",
 
   run(args): Promise<void> {
     if (args.on("json")) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GgufError, OptionError, SourceError } from "../error.ts";
+import { GgufError, OptionError } from "../error.ts";
 
 /** What went wrong with a request, to be answered with `status`. */
 export class ApiError extends Error {
@@ -11,7 +11,7 @@ export class ApiError extends Error {
 
   /** @param retryAfter Seconds after which to try again. */
   constructor(
-    readonly status: 400 | 401 | 404 | 413 | 429 | 500 | 503,
+    readonly status: 400 | 401 | 404 | 413 | 429 | 499 | 500 | 503,
     message: string,
     readonly code: string | null = null,
     readonly param: string | null = null,
@@ -39,6 +39,7 @@ const TYPES: Record<ApiError["status"], string> = {
   404: "not_found_error",
   413: "invalid_request_error",
   429: "rate_limit_error",
+  499: "client_closed_request",
   500: "server_error",
   503: "server_error",
 };
@@ -63,8 +64,8 @@ export function toApiError(error: unknown): ApiError {
     return new ApiError(400, error.message, code, param);
   }
   if (error instanceof GgufError) return new ApiError(400, error.message, "model_not_capable");
-  if (error instanceof SourceError) {
-    return new ApiError(503, "The model can't be loaded", "model_unavailable", null, 5);
+  if (error instanceof DOMException && error.name === "AbortError") {
+    return new ApiError(499, "The client has gone", "client_closed_request");
   }
   return new ApiError(500, "The server failed", "internal_error");
 }

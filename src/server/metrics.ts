@@ -4,7 +4,13 @@
  * @module
  */
 import type { GenerationTimings } from "../generate/options.ts";
-import type { Service } from "./service.ts";
+
+/** What a server is doing. */
+export interface State {
+  readonly running: number;
+  readonly waiting: number;
+  readonly memoryBytes: number;
+}
 
 /** Counters since the server began. */
 export class Metrics {
@@ -35,8 +41,8 @@ export class Metrics {
     this.#decodeMs += timings.decodeMs;
   }
 
-  /** The text of `GET /metrics`. @param service Absent while the model is not loaded. */
-  text(service: Service | undefined): string {
+  /** The text of `GET /metrics`. */
+  text({ running, waiting, memoryBytes }: State): string {
     const lines: string[] = [];
     const family = (
       name: string,
@@ -55,9 +61,9 @@ export class Metrics {
     one("generated_tokens_total", "counter", "Tokens generated", this.#generatedTokens);
     one("prefill_seconds_total", "counter", "Time spent on prompts", this.#prefillMs / 1000);
     one("decode_seconds_total", "counter", "Time spent on replies", this.#decodeMs / 1000);
-    one("requests_running", "gauge", "Requests that hold a sequence", service?.lanes.running ?? 0);
-    one("requests_waiting", "gauge", "Requests in line", service?.lanes.waiting ?? 0);
-    one("memory_bytes", "gauge", "WebAssembly memory of the model", service?.model.memoryBytes ?? 0);
+    one("requests_running", "gauge", "Requests that hold a sequence", running);
+    one("requests_waiting", "gauge", "Requests in line", waiting);
+    one("memory_bytes", "gauge", "WebAssembly memory of the model", memoryBytes);
     return lines.join("\n") + "\n";
   }
 }

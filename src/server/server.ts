@@ -6,7 +6,8 @@
  */
 import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
-import { type Context, Hono } from "hono/tiny";
+import type { Context } from "hono";
+import { Hono } from "hono/tiny";
 import type { Model } from "../model/engine.ts";
 import { guardedBody, type WorkerContext } from "../runtime/guarded_body.ts";
 import { chunkedAnswer, type Shape, wholeAnswer } from "./answer.ts";
@@ -51,6 +52,10 @@ export interface Server {
   /** Loads the model, where that has not been done. */
   ready(): Promise<Model>;
 }
+
+const ROUTES = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
+
+const NOT_LOADED = { running: 0, waiting: 0, memoryBytes: 0 };
 
 type Read<T> = (body: unknown) => T;
 
@@ -97,9 +102,10 @@ class OpenAiServer {
     const { queue = 8, deadlineMs = 300_000 } = this.#options;
     this.#loading ??= this.#load().then(
       (model) => this.#service = new Service(model, queue, deadlineMs, this.#metrics),
-    ).catch((error) => {
+    ).catch((cause) => {
       this.#loading = undefined;
-      throw error;
+      console.error(cause);
+      throw new ApiError(503, "The model can't be loaded", "model_unavailable", null, 5);
     });
     return this.#loading;
   }
@@ -110,10 +116,8 @@ class OpenAiServer {
     const { app } = this;
     app.use(async (c, next) => {
       await next();
-      this.#metrics.request(
-        c.req.path.startsWith("/v1/") || c.res.status < 400 ? c.req.path : "other",
-        c.res.status,
-      );
+      const route = ROUTES.includes(c.req.path) ? c.req.path : "other";
+      this.#metrics.request(route, c.res.status);
     });
     app.use(cors({ origin: [...origins].length === 1 ? origins[0] : [...origins], maxAge: 86400 }));
     app.use("/v1/*", async (c, next) => {
@@ -124,7 +128,7 @@ class OpenAiServer {
       new ApiError(413, `A body may have ${maxBodyBytes} bytes`, "body_too_large").response();
     app.use("/v1/*", bodyLimit({ maxSize: maxBodyBytes, onError: tooLarge }));
     app.get("/healthz", (c) => c.json({ status: this.#service === undefined ? "not loaded" : "ok" }));
-    app.get("/metrics", (c) => c.text(this.#metrics.text(this.#service)));
+    app.get("/metrics", (c) => c.text(this.#metrics.text(this.#service?.state ?? NOT_LOADED)));
     app.get(
       "/v1/models",
       async (c) => c.json({ object: "list", data: [this.#card((await this.#ready(c)).model)] }),
@@ -185,8 +189,9 @@ class OpenAiServer {
     if (typeof request.model === "string" && request.model !== name) {
       throw new ApiError(404, `There is no model ${request.model}, only ${name}`, "model_not_found", "model");
     }
-    const { task, shape } = plan(service, request);
-    this.#cap(task);
+    const planned = plan(service, request);
+    const { shape } = planned;
+    const task = this.#cap(planned.task);
     service.check(task);
     const left = new AbortController();
     const signal = AbortSignal.any([c.req.raw.signal, left.signal]);
@@ -205,14 +210,13 @@ class OpenAiServer {
   }
 
   /** @throws {ApiError} When more tokens are asked for than the server gives. */
-  #cap({ options }: Task): void {
-    const { maxTokens } = this.#options;
-    if (maxTokens === undefined || (options.maxTokens ?? 0) <= maxTokens) return;
-    throw new ApiError(
-      400,
-      `max_tokens is ${options.maxTokens}, at most ${maxTokens} are given`,
-      "invalid_value",
-      "max_tokens",
-    );
+  #cap(task: Task): Task {
+    const { maxTokens: most } = this.#options;
+    const { maxTokens = most } = task.options;
+    if (most !== undefined && maxTokens! > most) {
+      const message = `max_tokens is ${maxTokens}, at most ${most} are given`;
+      throw new ApiError(400, message, "invalid_value", "max_tokens");
+    }
+    return { ...task, options: { ...task.options, maxTokens } };
   }
 }

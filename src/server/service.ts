@@ -6,9 +6,10 @@
 import type { FinishReason, GenerateOptions, GenerationTimings, TokenEvent } from "../generate/options.ts";
 import type { Model } from "../model/engine.ts";
 import { Session } from "../session/session.ts";
+import { completeSampling } from "../sample/options.ts";
 import { ApiError } from "./api_error.ts";
 import { Lanes } from "./lanes.ts";
-import type { Metrics } from "./metrics.ts";
+import type { Metrics, State } from "./metrics.ts";
 
 /** A prompt with what to do with it. */
 export interface Task {
@@ -44,8 +45,18 @@ export class Service {
     this.#metrics = metrics;
   }
 
-  /** @throws {ApiError} When a prompt can never be answered, or there is no room for it now. */
-  check({ ids }: Task): void {
+  /** For `GET /metrics`. */
+  get state(): State {
+    const { running, waiting } = this.lanes;
+    return { running, waiting, memoryBytes: this.model.memoryBytes };
+  }
+
+  /**
+   * @throws {ApiError} When a prompt can never be answered, or there is no room for it now.
+   * @throws {OptionError} When an option is out of its bounds.
+   */
+  check({ ids, options }: Task): void {
+    completeSampling(options, this.model.tokenizer.nVocab);
     const { context } = this.model.plan;
     if (ids.length === 0) throw new ApiError(400, "The prompt is empty", "invalid_value");
     if (ids.length >= context) {

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { fail, json, run, succeed, withFile } from "./run.ts";
 
-const COMMANDS = ["demo", "generate", "chat", "score", "logits", "tokenize", "inspect", "plan"];
+const COMMANDS = ["demo", "generate", "chat", "score", "logits", "tokenize", "inspect", "plan", "policies"];
 const MODEL = "models/locket-books-q8_0.gguf";
 
 for (const name of COMMANDS) {

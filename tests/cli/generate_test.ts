@@ -28,7 +28,13 @@ Deno.test("generate --json has the promised shape", async () => {
   const { wasm_bytes, regions } = report.memory;
   assertEquals(Object.keys(regions[0]), ["name", "bytes"]);
   assertEquals(regions.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0), wasm_bytes);
-  assertEquals(Object.keys(report.cache).slice(0, 5), ["policy", "params", "capacity", "slots", "peak_slots"]);
+  assertEquals(Object.keys(report.cache).slice(0, 5), [
+    "policy",
+    "params",
+    "capacity",
+    "slots",
+    "peak_slots",
+  ]);
   assertEquals(report.cache.policy, "full");
   assert(report.cache.slots <= report.cache.capacity);
 });

@@ -76,7 +76,10 @@ Deno.test("choose() takes one of the survivors that top-k, top-p and min-p leave
   fc.assert(fc.property(logits(60), options, (row, options) => {
     // In f32, as a row is: dividing by the temperature can make near neighbours equal, and a tie goes to the lower id.
     const scaled = Float32Array.from(Float32Array.from(row), (logit) => logit * (1 / options.temperature));
-    const order = Array.from(row.keys()).sort((a, b) => scaled[b] - scaled[a] || a - b).slice(0, options.topK);
+    const order = Array.from(row.keys()).sort((a, b) => scaled[b] - scaled[a] || a - b).slice(
+      0,
+      options.topK,
+    );
     const probs = softmax(order.map((id) => scaled[id]));
     let mass = 0;
     const allowed = order.filter((_, i) => {

@@ -23,11 +23,20 @@ export interface OpenedPage extends AsyncDisposable {
   readonly errors: readonly string[];
 }
 
+/** Serves files by path. */
+export function serveFiles(
+  files: Readonly<Record<string, PageFile>>,
+  options: Deno.ServeTcpOptions,
+): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve(
+    { hostname: "127.0.0.1", ...options },
+    (request) => answer(request, files[new URL(request.url).pathname]),
+  );
+}
+
 /** Serves files by path and opens `/`. */
 export async function openPage(files: Readonly<Record<string, PageFile>>): Promise<OpenedPage> {
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
-    return answer(request, files[new URL(request.url).pathname]);
-  });
+  const server = serveFiles(files, { port: 0, onListen: () => {} });
   const browser: Browser = await playwright.launch({
     executablePath: await chromium(),
     args: ["--no-sandbox", "--disable-gpu"],

@@ -6,7 +6,6 @@
  */
 const root = new URL("../../", import.meta.url);
 const tools = new URL("./", import.meta.url);
-const app = new URL("dist/app/", root);
 
 /** Runs a program to its end. */
 export async function run(
@@ -45,28 +44,24 @@ async function exists(url: URL): Promise<boolean> {
 
 /** The path of a program among the tools, installed when they are not; `undefined`, said aloud, when it can't be had. */
 export async function tool(name: "node" | "bun" | "workerd"): Promise<string | undefined> {
-  const wanted = JSON.stringify(
-    JSON.parse(await Deno.readTextFile(new URL("package.json", tools)))
-      .dependencies,
-  );
-  const stamp = new URL("node_modules/.installed", tools);
-  if (await Deno.readTextFile(stamp).catch(() => "") !== wanted) {
-    const { success, stderr } = await run([
-      "npm",
-      "install",
-      "--no-package-lock",
-      "--no-audit",
-      "--no-fund",
-    ], { cwd: tools });
-    if (!success) {
-      console.warn(`SKIPPED: the test tools can't be installed: ${stderr.split("\n", 1)[0]}`);
-      return undefined;
-    }
-    await Deno.writeTextFile(stamp, wanted);
-  }
+  if (!await alone(installTools)) return undefined;
   const path = new URL(`node_modules/.bin/${name}`, tools).pathname;
   if ((await run([path, "--version"])).success) return path;
   console.warn(`SKIPPED: ${name} does not run on this machine`);
+}
+
+/** @returns Whether they are there. */
+async function installTools(): Promise<boolean> {
+  const wanted = JSON.stringify(
+    JSON.parse(await Deno.readTextFile(new URL("package.json", tools))).dependencies,
+  );
+  const stamp = new URL("node_modules/.installed", tools);
+  if (await Deno.readTextFile(stamp).catch(() => "") === wanted) return true;
+  const flags = ["--no-package-lock", "--no-audit", "--no-fund"];
+  const { success, stderr } = await run(["npm", "install", ...flags], { cwd: tools });
+  if (success) await Deno.writeTextFile(stamp, wanted);
+  else console.warn(`SKIPPED: the test tools can't be installed: ${stderr.split("\n", 1)[0]}`);
+  return success;
 }
 
 /** The browser of this machine; `undefined`, said aloud, where there is none. */
@@ -78,30 +73,46 @@ export async function chromium(): Promise<string | undefined> {
   console.warn("SKIPPED: no Chromium on this machine");
 }
 
-/** A folder whose `node_modules` holds our package as `npm install` puts it there, made anew when a source has changed. */
+/** A folder whose `node_modules` holds our package as `npm install` puts it there: one for each state of the sources. */
 export async function installedApp(): Promise<URL> {
   const hash = await sourceHash();
-  const stamp = new URL("stamp", app);
-  if (await Deno.readTextFile(stamp).catch(() => "") === hash) return app;
-  await output([Deno.execPath(), "run", "-A", "packaging/npm.ts"], {
-    cwd: root,
+  const app = new URL(`dist/app-${hash.slice(0, 12)}/`, root);
+  return await alone(async () => {
+    if (await exists(new URL("installed", app))) return app;
+    await forgetOldApps();
+    await output([Deno.execPath(), "run", "-A", "packaging/npm.ts"], { cwd: root });
+    await Deno.mkdir(app, { recursive: true });
+    const npm = new URL("dist/npm/", root);
+    const tarball = await output(["npm", "pack", "--silent", "--pack-destination", app.pathname], {
+      cwd: npm,
+    });
+    await Deno.writeTextFile(new URL("package.json", app), JSON.stringify({ private: true, type: "module" }));
+    const flags = ["--no-audit", "--no-fund", "--no-package-lock"];
+    await output(["npm", "install", ...flags, `./${tarball.trim()}`], { cwd: app });
+    await Deno.writeTextFile(new URL("installed", app), "");
+    return app;
   });
-  await Deno.remove(app, { recursive: true }).catch(() => {});
-  await Deno.mkdir(app, { recursive: true });
-  const tarball = (await output(["npm", "pack", "--silent", "--pack-destination", app.pathname], {
-    cwd: new URL("dist/npm/", root),
-  })).trim();
-  await Deno.writeTextFile(new URL("package.json", app), JSON.stringify({ private: true, type: "module" }));
-  await output([
-    "npm",
-    "install",
-    "--no-audit",
-    "--no-fund",
-    "--no-package-lock",
-    `./${tarball}`,
-  ], { cwd: app });
-  await Deno.writeTextFile(stamp, hash);
-  return app;
+}
+
+/** Runs `work` while no other process of these tests does. */
+async function alone<T>(work: () => Promise<T>): Promise<T> {
+  await Deno.mkdir(new URL("dist/", root), { recursive: true });
+  using lock = await Deno.open(new URL("dist/lock", root), { create: true, write: true });
+  await lock.lock(true);
+  return await work();
+}
+
+const HOUR_MS = 3_600_000;
+
+async function forgetOldApps(): Promise<void> {
+  const dist = new URL("dist/", root);
+  for await (const { name } of Deno.readDir(dist)) {
+    const url = new URL(name, dist);
+    const { mtime } = await Deno.stat(url);
+    if (name.startsWith("app-") && Date.now() - mtime!.getTime() > HOUR_MS) {
+      await Deno.remove(url, { recursive: true });
+    }
+  }
 }
 
 /** A digest of all that goes into the package. */
@@ -155,5 +166,3 @@ export async function bundleApp(entry: URL, conditions: readonly string[]): Prom
   });
   return text;
 }
-
-export { exists };

@@ -12,8 +12,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[wasm_bindgen]
 pub fn repack(w: u32, scratch: u32, n_rows: u32, n_cols: u32, type_id: u32) {
     let row = row_bytes(type_id, n_cols as usize);
-    checked!(write (w, n_rows as usize * row), write (scratch, 4 * row));
-    let (w, scratch): (&mut [u8], &mut [u8]) = unsafe { (write(w, n_rows * row as u32), write(scratch, 4 * row as u32)) };
+    checked!(write(w, n_rows as usize * row), write(scratch, 4 * row));
+    let (w, scratch): (&mut [u8], &mut [u8]) =
+        unsafe { (write(w, n_rows * row as u32), write(scratch, 4 * row as u32)) };
     with_format!(type_id, F => interleave::<F>(w, scratch, n_cols as usize), ());
 }
 
@@ -21,7 +22,7 @@ pub fn repack(w: u32, scratch: u32, n_rows: u32, n_cols: u32, type_id: u32) {
 #[wasm_bindgen]
 pub fn dequantize_rows(out: u32, w: u32, ids: u32, n_tokens: u32, n_rows: u32, n_cols: u32, type_id: u32) {
     let bytes = n_rows as usize * row_bytes(type_id, n_cols as usize);
-    checked!(write (out, 4 * n_tokens * n_cols), read (w, bytes), read (ids, 4 * n_tokens));
+    checked!(write(out, 4 * n_tokens * n_cols), read(w, bytes), read(ids, 4 * n_tokens));
     let (out, ids) = unsafe { (write(out, n_tokens * n_cols), read(ids, n_tokens)) };
     #[cfg(feature = "checked")]
     assert!(ids.iter().all(|&id: &u32| id < n_rows));
@@ -50,6 +51,6 @@ pub fn quantized_bytes(n_cols: u32) -> u32 {
 #[wasm_bindgen]
 pub fn quantize(xq: u32, x: u32, n_tokens: u32, n_cols: u32) {
     let bytes = n_tokens * quantized_bytes(n_cols);
-    checked!(write (xq, bytes), read (x, 4 * n_tokens * n_cols));
+    checked!(write(xq, bytes), read(x, 4 * n_tokens * n_cols));
     unsafe { q::quantize(write(xq, bytes), read(x, n_tokens * n_cols), n_tokens as usize, n_cols as usize) }
 }

@@ -41,7 +41,10 @@ fn matmul_with<F: Format>(product: &mut Product, w: Weights, masks: &Masks) {
         if F::WIDE && !masks.wide.whole {
             vectors::<F, 1, true>(product, w, token, masks);
         } else {
-            vectors::<F, 4, false>(product, w, token, masks);
+            match F::PARTS {
+                2 => vectors::<F, 4, false>(product, w, token, masks),
+                _ => vectors::<F, 2, false>(product, w, token, masks),
+            }
         }
     }
     last_rows(product, w, F::COLUMNS, |w, row, column, block| w.unpack::<F>(row, column, block));
@@ -183,9 +186,8 @@ fn last_rows(product: &mut Product, w: Weights, columns: usize, unpack: fn(&Weig
                 for half in 0..2 {
                     let i = column % columns / 16 + half;
                     let pairs = codes[16 * half..][..16].iter().zip(&block.codes[16 * i..]);
-                    let (dot, total) = pairs.fold((0, 0), |(dot, total), (&x, &w)| {
-                        (dot + x as i32 * w as i32, total + x as i32)
-                    });
+                    let (dot, total) =
+                        pairs.fold((0, 0), |(dot, total), (&x, &w)| (dot + x as i32 * w as i32, total + x as i32));
                     sum += scale * (block.scales[i] * dot as f32 + block.offsets[i] * total as f32);
                 }
             }
@@ -197,7 +199,11 @@ fn last_rows(product: &mut Product, w: Weights, columns: usize, unpack: fn(&Weig
 /// Four floats, or zeros.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
 fn load_or_zero(from: &[f32], load: bool) -> v128 {
-    if load { unsafe { v128_load(from[..4].as_ptr() as *const v128) } } else { f32x4_splat(0.0) }
+    if load {
+        unsafe { v128_load(from[..4].as_ptr() as *const v128) }
+    } else {
+        f32x4_splat(0.0)
+    }
 }
 
 #[cfg_attr(target_arch = "wasm32", inline(always))]

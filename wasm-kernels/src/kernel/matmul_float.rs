@@ -73,14 +73,7 @@ pub fn matmul_float<W: Float>(out: &mut [f32], w: &[W], x: &[f32], n_rows: usize
 }
 
 /// Every row with `N` tokens.
-fn rows<W: Float, const N: usize>(
-    out: &mut [f32],
-    w: &[W],
-    x: &[f32],
-    n_cols: usize,
-    accumulate: bool,
-    masks: &Masks,
-) {
+fn rows<W: Float, const N: usize>(out: &mut [f32], w: &[W], x: &[f32], n_cols: usize, accumulate: bool, masks: &Masks) {
     let n_rows = out.len() / N;
     for (row, w) in w.chunks_exact(n_cols).enumerate() {
         for (t, sum) in dots::<W, N>(w, x, n_cols, masks).into_iter().enumerate() {

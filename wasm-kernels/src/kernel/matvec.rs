@@ -1,18 +1,22 @@
 //! Groups of four interleaved rows times one row of activations: the inner loop of decoding.
 //!
 //! ```text
-//! for each block of 32 columns:
-//!     x[step] = 4 codes of x, splatted
-//!     for each group:
-//!         d = -bias * sum of x's codes
-//!         for each step of 4 columns:  d += dot(x[step], codes of 4 rows)
-//!         acc[group] += d * (scale of the 4 rows * scale of x)
+//! for each run of columns:
+//!     d[group][part] = -bias * sum of x's codes
+//!     for each step:
+//!         x[part] = 4 codes of x, splatted
+//!         d[group][part] += dot(x[part], codes[part] of 4 rows)
+//!     acc[group] += d[group][part] * (scales of the 4 rows * scale of x)
 //! ```
 //! Every weight is read once, unpacked in registers and used once, so reading memory is the bound to reach for.
-//! Several groups side by side share what is done with x, and give the memory more than one stream to fetch.
-use super::quantize::{splats, Fields, BLOCK};
-use crate::quant::{unrolled, Format, Masks, Opened, Vectors};
+//! Several groups side by side share what is done with x, and give the memory more than one stream to fetch. Groups
+//! times parts are 8 running sums, as many as the registers hold beside all else.
+use super::quantize::{BLOCK, MINUS_FIRST, MINUS_SUM, SCALE, SCALED_SUM};
+use crate::quant::{unrolled, Format, Masks, Opened};
 use crate::simd::*;
+
+/// Parts of any format.
+const MAX_PARTS: usize = 4;
 
 /// Adds to `acc` the products of `n_blocks` blocks of each group with the activations at `x`. `SPLIT` takes codes of 8
 /// bits apart.
@@ -30,66 +34,94 @@ pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
     for _ in 0..n_blocks {
         let opened: [Opened; GROUPS] = core::array::from_fn(|g| F::open(groups[g], masks));
         for run in 0..masks.runs::<F>() {
-            unrolled!(F::RUN, i => {
-                let at = x.add(i * BLOCK);
-                let ([a, b, c, d], [e, f, g, h]) = (splats(at), splats(at.add(16)));
-                let (codes, fields) = ([a, b, c, d, e, f, g, h], Fields::of_one(at));
-                for g in 0..GROUPS {
-                    let w = F::vectors(groups[g], &opened[g], run, i, masks);
-                    acc[g] = add::<F, SPLIT>(acc[g], w, codes, fields, masks);
-                }
+            unrolled!(32 / F::GROUP, half => {
+                let d = steps::<F, GROUPS, SPLIT>(groups, run, half, x, masks);
+                unrolled!(F::RUN / 32, i => {
+                    let x = x.add(i * BLOCK);
+                    let scale_x = splat(x, SCALE);
+                    for g in 0..GROUPS {
+                        let (scale, offset) = F::scale(groups[g], &opened[g], run, i, half, masks);
+                        // The two parts of a run of 32 columns are halves of one block.
+                        let d = if F::RUN == 32 { i32x4_add(d[g][0], d[g][1]) } else { d[g][i] };
+                        acc[g] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale, scale_x), acc[g]);
+                        if F::OFFSET {
+                            let sum = match F::GROUP {
+                                16 => f32x4_mul(f32x4_convert_i32x4(minus_half(x, half)), f32x4_neg(scale_x)),
+                                _ => splat(x, SCALED_SUM),
+                            };
+                            acc[g] = f32x4_madd(offset, sum, acc[g]);
+                        }
+                    }
+                });
             });
-            x = x.add(F::RUN * BLOCK);
+            x = x.add(F::RUN / 32 * BLOCK);
         }
         groups = groups.map(|group| group.add(4 * F::BYTES));
     }
 }
 
-/// `acc` plus the product of 32 columns.
+/// A field or four codes of a block.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-unsafe fn add<F: Format, const SPLIT: bool>(
-    mut acc: v128,
-    w: Vectors,
-    x: [v128; 8],
-    fields: Fields,
+unsafe fn splat(x: *const u8, at: usize) -> v128 {
+    v128_load32_splat(x.add(at) as *const u32)
+}
+
+/// Minus the sum of the codes of one half of a block.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+unsafe fn minus_half(x: *const u8, half: usize) -> v128 {
+    if half == 0 {
+        splat(x, MINUS_FIRST)
+    } else {
+        i32x4_sub(splat(x, MINUS_SUM), splat(x, MINUS_FIRST))
+    }
+}
+
+/// Products of the codes alone, per part: of a run, or of the `half` of its blocks where scales belong to halves.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+unsafe fn steps<F: Format, const GROUPS: usize, const SPLIT: bool>(
+    groups: [*const u8; GROUPS],
+    run: usize,
+    half: usize,
+    x: *const u8,
     masks: &Masks,
-) -> v128 {
+) -> [[v128; MAX_PARTS]; GROUPS] {
     let zero = i32x4_splat(0);
-    // Sums of the two halves; with one scale for both, the bias is in the first.
-    let minus_sum = match F::GROUP {
-        16 => [fields.minus_first, i32x4_sub(fields.minus_sum, fields.minus_first)],
-        _ => [fields.minus_sum, zero],
+    let part_columns = F::RUN / F::PARTS;
+    // Where part p has its codes.
+    let at = |p: usize| p * part_columns / 32 * BLOCK + p * part_columns % 32;
+    let start = |p: usize| match (F::GROUP, F::BIAS_BITS, F::WIDE && !SPLIT) {
+        (_, 0, false) => zero,
+        (16, bits, _) => i32x4_shl(minus_half(x.add(at(p)), half), bits),
+        _ if p > 0 => zero,
+        (_, bits, false) => i32x4_shl(splat(x, MINUS_SUM), bits),
+        (_, _, true) => i32x4_mul(splat(x, MINUS_SUM), masks.wide.bias),
     };
-    let mut low = match (F::BIAS_BITS, F::WIDE && !SPLIT) {
-        (_, true) => [i32x4_mul(minus_sum[0], masks.wide.bias), zero],
-        (0, _) => [zero; 2],
-        (bits, _) => minus_sum.map(|s| i32x4_shl(s, bits)),
-    };
-    let mut high = [zero; 2];
-    for (step, (&w, &x)) in w.codes.iter().zip(&x).enumerate() {
-        let half = step / 4;
-        if SPLIT {
-            low[half] = dot4_i8x16_u7x16_add(x, v128_and(w, masks.x7f), low[half]);
-            high[half] = dot4_i8x16_u7x16_add(x, v128_and(u16x8_shr(w, 7), masks.x01), high[half]);
-        } else {
-            let w = if F::WIDE { v128_xor(w, masks.wide.flip) } else { w };
-            low[half] = dot4_i8x16_u7x16_add(x, w, low[half]);
+    let start: [v128; MAX_PARTS] = core::array::from_fn(|p| if p < F::PARTS { start(p) } else { zero });
+    let (mut low, mut high) = ([start; GROUPS], [[zero; MAX_PARTS]; GROUPS]);
+    let n = if F::GROUP == 16 { 4 } else { part_columns / 4 };
+    // A run of 32 columns is short enough to unroll.
+    let trips = if F::RUN == 32 { n } else { masks.trips(n) };
+    for step in n * half..n * half + trips {
+        let codes_x: [v128; MAX_PARTS] =
+            core::array::from_fn(|p| if p < F::PARTS { splat(x, at(p) + 4 * step) } else { zero });
+        for g in 0..GROUPS {
+            let codes = F::codes(groups[g], run, step, masks);
+            for p in 0..F::PARTS {
+                if SPLIT {
+                    low[g][p] = dot4_i8x16_u7x16_add(codes_x[p], v128_and(codes[p], masks.x7f), low[g][p]);
+                    let sign = v128_and(u16x8_shr(codes[p], 7), masks.x01);
+                    high[g][p] = dot4_i8x16_u7x16_add(codes_x[p], sign, high[g][p]);
+                } else {
+                    let code = if F::WIDE { v128_xor(codes[p], masks.wide.flip) } else { codes[p] };
+                    low[g][p] = dot4_i8x16_u7x16_add(codes_x[p], code, low[g][p]);
+                }
+            }
         }
     }
-    if F::GROUP == 32 {
-        let mut d = i32x4_add(low[0], low[1]);
-        if SPLIT {
-            d = i32x4_sub(d, i32x4_shl(i32x4_add(high[0], high[1]), 7));
-        }
-        acc = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(w.scales[0], fields.scale), acc);
-        return if F::OFFSET { f32x4_madd(w.offsets[0], fields.scaled_sum, acc) } else { acc };
-    }
-    for half in 0..2 {
-        acc = f32x4_madd(f32x4_convert_i32x4(low[half]), f32x4_mul(w.scales[half], fields.scale), acc);
-        if F::OFFSET {
-            let sum = f32x4_neg(f32x4_mul(f32x4_convert_i32x4(minus_sum[half]), fields.scale));
-            acc = f32x4_madd(w.offsets[half], sum, acc);
+    if SPLIT {
+        for (low, high) in low.iter_mut().flatten().zip(high.iter().flatten()) {
+            *low = i32x4_sub(*low, i32x4_shl(*high, 7));
         }
     }
-    acc
+    low
 }

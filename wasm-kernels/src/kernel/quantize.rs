@@ -25,48 +25,11 @@ pub const fn quantized_bytes(n_cols: usize) -> usize {
     n_cols / COLUMNS * BLOCK
 }
 
-/// The fields of a block, of one token (splatted) or of four.
-#[derive(Clone, Copy)]
-pub struct Fields {
-    pub scale: v128,
-    pub scaled_sum: v128,
-    pub minus_sum: v128,
-    pub minus_first: v128,
-}
-
-impl Fields {
-    /// # Safety
-    /// `block` points at a block of four tokens.
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    pub unsafe fn of_four(block: *const u8) -> Self {
-        let field = |i: usize| v128_load(block.add(16 * (FIELDS + i)) as *const v128);
-        Self { scale: field(0), scaled_sum: field(1), minus_sum: field(2), minus_first: field(3) }
-    }
-
-    /// # Safety
-    /// `block` points at a block of one token.
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    pub unsafe fn of_one(block: *const u8) -> Self {
-        let [scale, scaled_sum, minus_sum, minus_first] = splats(block.add(4 * FIELDS));
-        Self { scale, scaled_sum, minus_sum, minus_first }
-    }
-}
-
-/// Four words, each splatted. One load and four shuffles: where every load is checked against the end of memory, as in
-/// Deno, that is less work than four loads.
-///
-/// # Safety
-/// 16 bytes are readable at `p`.
-#[cfg_attr(target_arch = "wasm32", inline(always))]
-pub unsafe fn splats(p: *const u8) -> [v128; 4] {
-    let four = v128_load(p as *const v128);
-    [
-        i32x4_shuffle::<0, 0, 0, 0>(four, four),
-        i32x4_shuffle::<1, 1, 1, 1>(four, four),
-        i32x4_shuffle::<2, 2, 2, 2>(four, four),
-        i32x4_shuffle::<3, 3, 3, 3>(four, four),
-    ]
-}
+/// Bytes of a block of one token in front of each field.
+pub const SCALE: usize = 32;
+pub const SCALED_SUM: usize = 36;
+pub const MINUS_SUM: usize = 40;
+pub const MINUS_FIRST: usize = 44;
 
 /// Below this a block counts as zero: 127 divided by it would leave the range of f32.
 const TINY: f32 = 1e-36;
@@ -165,18 +128,16 @@ mod tests {
     fn fields_match_their_definitions() {
         let x = Random(12).floats(4 * 32);
         let mut xq = vec![0u8; 4 * BLOCK];
-        quantize(&mut xq, &x, 4, 32);
-        let four = unsafe { Fields::of_four(xq.as_ptr()) };
-        let (codes, scale) = block_of(&xq, 4, 32, 2, 0);
-        let sum = |codes: &[i8]| codes.iter().map(|&c| c as i32).sum::<i32>();
-        assert_eq!(f32x4_extract_lane::<2>(four.scale), scale);
-        assert_eq!(f32x4_extract_lane::<2>(four.scaled_sum), scale * sum(&codes) as f32);
-        assert_eq!(i32x4_extract_lane::<2>(four.minus_sum), -sum(&codes));
-        assert_eq!(i32x4_extract_lane::<2>(four.minus_first), -sum(&codes[..16]));
-        quantize(&mut xq, &x[64..96], 1, 32);
-        let one = unsafe { Fields::of_one(xq.as_ptr()) };
-        assert_eq!(f32x4_extract_lane::<0>(one.scaled_sum), scale * sum(&codes) as f32);
-        assert_eq!(i32x4_extract_lane::<3>(one.minus_first), -sum(&codes[..16]));
+        for (n_tokens, token, step) in [(1, 0, 1), (4, 2, 4)] {
+            quantize(&mut xq, &x[..32 * n_tokens], n_tokens, 32);
+            let (codes, scale) = block_of(&xq, n_tokens, 32, token, 0);
+            let field = |at: usize| xq[step * at + 4 * token..][..4].try_into().unwrap();
+            let sum = |codes: &[i8]| codes.iter().map(|&c| c as i32).sum::<i32>();
+            assert_eq!(f32::from_le_bytes(field(SCALE)), scale);
+            assert_eq!(f32::from_le_bytes(field(SCALED_SUM)), scale * sum(&codes) as f32);
+            assert_eq!(i32::from_le_bytes(field(MINUS_SUM)), -sum(&codes));
+            assert_eq!(i32::from_le_bytes(field(MINUS_FIRST)), -sum(&codes[..16]));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! and 24 floating point operations per block.
 //!
 //! Codes of 8 bits in two planes take two sums each, so they come one group at a time.
-use super::quantize::{Fields, BLOCK};
+use super::quantize::{BLOCK, MINUS_FIRST, MINUS_SUM, SCALE, SCALED_SUM};
 use crate::quant::{load, Group, Masks};
 use crate::simd::*;
 
@@ -34,12 +34,7 @@ pub trait Shape {
 /// Lane r of the k-th is lane r - k.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
 fn rotations(v: v128) -> [v128; TOKENS] {
-    [
-        v,
-        i32x4_shuffle::<3, 0, 1, 2>(v, v),
-        i32x4_shuffle::<2, 3, 0, 1>(v, v),
-        i32x4_shuffle::<1, 2, 3, 0>(v, v),
-    ]
+    [v, i32x4_shuffle::<3, 0, 1, 2>(v, v), i32x4_shuffle::<2, 3, 0, 1>(v, v), i32x4_shuffle::<1, 2, 3, 0>(v, v)]
 }
 
 /// Lane r of the k-th is lane r of vector r - k: from sums per token to sums per rotation, and back.
@@ -70,12 +65,13 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
     masks: &Masks,
 ) {
     for block in 0..n_blocks {
-        let fields = Fields::of_four(x);
+        let field = |at: usize| v128_load(x.add(TOKENS * at) as *const v128);
+        let scale = field(SCALE);
         for half in 0..if S::HALVES { 2 } else { 1 } {
             let minus_sum = match (S::HALVES, half) {
-                (false, _) => fields.minus_sum,
-                (true, 0) => fields.minus_first,
-                (true, _) => i32x4_sub(fields.minus_sum, fields.minus_first),
+                (false, _) => field(MINUS_SUM),
+                (true, 0) => field(MINUS_FIRST),
+                (true, _) => i32x4_sub(field(MINUS_SUM), field(MINUS_FIRST)),
             };
             let zero = [i32x4_splat(0); TOKENS];
             let start = if S::OFFSET || S::SPLIT { zero } else { rotations(i32x4_mul(minus_sum, bias)) };
@@ -96,19 +92,19 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
                     }
                 }
             }
-            let scale_x = rotations(fields.scale);
+            let scale_x = rotations(scale);
             for g in 0..GROUPS {
-                let scale = load(&groups[g].scales[block][half]);
+                let scale_w = load(&groups[g].scales[block][half]);
                 for k in 0..TOKENS {
                     let d = if S::SPLIT { i32x4_sub(low[g][k], i32x4_shl(high[g][k], 7)) } else { low[g][k] };
-                    acc[g][k] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale, scale_x[k]), acc[g][k]);
+                    acc[g][k] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale_w, scale_x[k]), acc[g][k]);
                 }
             }
             if S::OFFSET {
                 let sum = if S::HALVES {
-                    f32x4_neg(f32x4_mul(f32x4_convert_i32x4(minus_sum), fields.scale))
+                    f32x4_neg(f32x4_mul(f32x4_convert_i32x4(minus_sum), scale))
                 } else {
-                    fields.scaled_sum
+                    field(SCALED_SUM)
                 };
                 let sum = rotations(sum);
                 for g in 0..GROUPS {
@@ -129,7 +125,8 @@ mod tests {
 
     #[test]
     fn diagonals_invert_themselves_and_match_rotations() {
-        let v: [v128; 4] = core::array::from_fn(|i| i32x4(4 * i as i32, 4 * i as i32 + 1, 4 * i as i32 + 2, 4 * i as i32 + 3));
+        let v: [v128; 4] =
+            core::array::from_fn(|i| i32x4(4 * i as i32, 4 * i as i32 + 1, 4 * i as i32 + 2, 4 * i as i32 + 3));
         assert_eq!(diagonals(diagonals(v)), v);
         // Token i splatted: then lane r of diagonal k is token r - k, as in the rotations of (0, 1, 2, 3).
         let tokens = [0, 1, 2, 3].map(i32x4_splat);

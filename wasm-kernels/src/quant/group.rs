@@ -34,7 +34,11 @@ impl Group {
 
     /// What is added to the codes of a format, in every lane.
     pub fn bias<F: Format>(masks: &Masks) -> v128 {
-        if F::WIDE { masks.wide.bias } else { i32x4_splat(if F::OFFSET { 0 } else { 64 }) }
+        if F::WIDE {
+            masks.wide.bias
+        } else {
+            i32x4_splat(if F::OFFSET { 0 } else { 64 })
+        }
     }
 
     /// Puts the same block of four interleaved rows at block `at` of 32 columns.
@@ -45,27 +49,37 @@ impl Group {
     pub unsafe fn place_vectors<F: Format>(&mut self, at: usize, group: *const u8, masks: &Masks) {
         let opened = F::open(group, masks);
         for run in 0..masks.runs::<F>() {
-            super::unrolled!(F::RUN, i => {
-                let vectors = F::vectors(group, &opened, run, i, masks);
-                let at = at + run * F::RUN + i;
-                for (j, &code) in vectors.codes.iter().enumerate() {
-                    if !F::WIDE {
-                        let bias = if F::OFFSET { 0 } else { 64 - (1 << F::BIAS_BITS) };
-                        store(&mut self.low[at][j], i8x16_add(code, i8x16_splat(bias)));
-                    } else if masks.wide.whole {
-                        store(&mut self.low[at][j], v128_xor(code, masks.wide.flip));
-                    } else {
-                        store(&mut self.low[at][j], v128_and(code, masks.x7f));
-                        store(&mut self.high[at][j], v128_and(u16x8_shr(code, 7), masks.x01));
-                    }
+            let at = at + run * F::RUN / 32;
+            let steps = F::RUN / F::PARTS / 4;
+            for step in 0..if F::RUN == 32 { steps } else { masks.trips(steps) } {
+                let codes = F::codes(group, run, step, masks);
+                for (part, &code) in codes.iter().enumerate().take(F::PARTS) {
+                    let step = part * steps + step;
+                    self.place_codes::<F>(at + step / 8, step % 8, code, masks);
                 }
+            }
+            super::unrolled!(F::RUN / 32, i => {
                 for half in 0..32 / F::GROUP {
-                    store(&mut self.scales[at][half], vectors.scales[half]);
+                    let (scale, offset) = F::scale(group, &opened, run, i, half, masks);
+                    store(&mut self.scales[at + i][half], scale);
                     if F::OFFSET {
-                        store(&mut self.offsets[at][half], vectors.offsets[half]);
+                        store(&mut self.offsets[at + i][half], offset);
                     }
                 }
             });
+        }
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    fn place_codes<F: Format>(&mut self, at: usize, step: usize, code: v128, masks: &Masks) {
+        if !F::WIDE {
+            let bias = if F::OFFSET { 0 } else { 64 - (1 << F::BIAS_BITS) };
+            store(&mut self.low[at][step], i8x16_add(code, i8x16_splat(bias)));
+        } else if masks.wide.whole {
+            store(&mut self.low[at][step], v128_xor(code, masks.wide.flip));
+        } else {
+            store(&mut self.low[at][step], v128_and(code, masks.x7f));
+            store(&mut self.high[at][step], v128_and(u16x8_shr(code, 7), masks.x01));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! IQ4_NL and IQ4_XS: 4-bit indices into sixteen unevenly spaced codes.
-use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{nibbles, word};
+use super::{f16_at, Format, Masks, Opened, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -14,10 +14,10 @@ fn codes(indices: &[u8], codes: &mut [i8]) {
     }
 }
 
-/// The same of four interleaved rows, from byte `at` on.
+/// A step of four interleaved rows, whose indices are at byte `at`.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-unsafe fn vector_codes(group: *const u8, at: usize, masks: &Masks) -> [v128; 8] {
-    nibbles(words(group, at), masks).map(|index| i8x16_swizzle(masks.iq4_codes, index))
+unsafe fn vector_codes(group: *const u8, at: usize, step: usize, masks: &Masks) -> [v128; 4] {
+    nibbles(word(group, at + 16 * step), masks).map(|index| i8x16_lookup(masks.iq4_codes, index))
 }
 
 /// IQ4_NL: 32 columns, d (f16), 16 bytes of indices.
@@ -36,13 +36,8 @@ impl Format for Iq4Nl {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
-        Opened::scaled(half_floats(group, 0, masks))
-    }
-
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
-        Vectors::scaled(vector_codes(group, 8, masks), opened.d)
+    unsafe fn codes(group: *const u8, _: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        vector_codes(group, 8, step, masks)
     }
 }
 
@@ -69,18 +64,17 @@ impl Format for Iq4Xs {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
-        Opened::scaled(half_floats(group, 0, masks))
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        // One vector of low nibbles of scales, then 4 of indices per run.
+        vector_codes(group, 32 + 64 * run, step, masks)
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, _: usize, masks: &Masks) -> Vectors {
-        // One vector of low nibbles of scales, then 4 of indices per 32 columns.
-        let [packed] = words(group, 16);
-        let low = v128_and(u32x4_shr(packed, 4 * run as u32), v128_and(masks.byte, masks.x0f));
+    unsafe fn scale(group: *const u8, opened: &Opened, run: usize, _: usize, _: usize, masks: &Masks) -> (v128, v128) {
+        let low = v128_and(u32x4_shr(word(group, 16), 4 * run as u32), v128_and(masks.byte, masks.x0f));
         let high = u32x4_shr(i32x4_load_extend_u16x4(group.add(8) as *const u16), 2 * run as u32);
         let high = i32x4_shl(v128_and(high, v128_and(masks.byte, masks.x03)), 4);
         let scale = f32x4_convert_i32x4(i32x4_sub(v128_or(low, high), i32x4_splat(32)));
-        Vectors::scaled(vector_codes(group, 32 + 64 * run, masks), f32x4_mul(opened.d, scale))
+        (f32x4_mul(opened.d, scale), opened.d)
     }
 }

@@ -6,6 +6,7 @@ use crate::simd::*;
 pub struct Masks {
     /// Every byte the number in the name.
     pub x01: v128,
+    pub x02: v128,
     pub x03: v128,
     pub x04: v128,
     pub x0f: v128,
@@ -15,6 +16,10 @@ pub struct Masks {
     pub x7f: v128,
     /// Every byte 2 to the i-th.
     pub bit: [v128; 8],
+    /// Bytes 4r.. 2 to the 0, 1, 2, 3, and 2 to the 4, 5, 6, 7.
+    pub bits_of_step: [v128; 2],
+    /// Bytes 4r.. 4r.
+    pub first_of_row: v128,
     /// Every lane 255.
     pub byte: v128,
     /// What the indices of IQ4_NL and IQ4_XS stand for.
@@ -53,6 +58,7 @@ impl Masks {
         let bytes = |byte: u8| opaque(u8x16_splat(byte));
         Self {
             x01: bytes(0x01),
+            x02: bytes(0x02),
             x03: bytes(0x03),
             x04: bytes(0x04),
             x0f: bytes(0x0f),
@@ -61,6 +67,8 @@ impl Masks {
             x3f: bytes(0x3f),
             x7f: bytes(0x7f),
             bit: core::array::from_fn(|i| u8x16_splat(1 << i)),
+            bits_of_step: [u32x4_splat(0x0804_0201), u32x4_splat(0x8040_2010)],
+            first_of_row: opaque(i32x4(0, 0x0404_0404, 0x0808_0808, 0x0c0c_0c0c)),
             byte: opaque(i32x4_splat(255)),
             iq4_codes: opaque(unsafe { v128_load(CODES.as_ptr() as *const v128) }),
             half: HalfMasks::new(|word| opaque(u32x4_splat(word))),
@@ -80,8 +88,12 @@ impl Masks {
 
     /// Runs of a block, as a trip count.
     pub fn runs<F: Format>(&self) -> usize {
-        let runs = F::COLUMNS / 32 / F::RUN;
-        if runs == 1 { 1 } else { self.trips(runs) }
+        let runs = F::COLUMNS / F::RUN;
+        if runs == 1 {
+            1
+        } else {
+            self.trips(runs)
+        }
     }
 }
 

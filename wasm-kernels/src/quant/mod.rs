@@ -37,9 +37,11 @@ pub use q5_1::Q5_1;
 pub use q5_k::Q5K;
 pub use q6_k::Q6K;
 pub use q8_0::Q8_0;
-pub use vectors::{Opened, Vectors};
+pub use vectors::Opened;
 
+use crate::simd::*;
 use core::ops::Range;
+use vectors::half_floats;
 
 /// ggml type ids of the formats that are plain floats.
 pub const F32: u32 = 0;
@@ -67,6 +69,9 @@ impl Unpacked {
 }
 
 /// A block format: how a block is in a GGUF file, and how four interleaved ones become vectors.
+///
+/// Formats pack columns of several places into the same bytes. So a block is taken apart in *runs* of `RUN` columns, a
+/// run in *steps*: each brings 4 columns of each of `PARTS` parts, which follow one another in the run.
 pub trait Format {
     const COLUMNS: usize;
     const BYTES: usize;
@@ -78,10 +83,10 @@ pub trait Format {
     const OFFSET: bool = false;
     /// Whether codes need 8 bits. Others are between -64 and 63.
     const WIDE: bool = false;
-    /// `Vectors` hold codes this much larger, so that they have no sign: 2 to this power, or 0 for nothing.
+    /// Vectors of codes are this much larger, so that they have no sign: 2 to this power, or 0 for nothing.
     const BIAS_BITS: u32 = 0;
-    /// Blocks of 32 columns that are told apart when compiling: 1, 2 or 4. The rest is a loop over runs of them.
-    const RUN: usize = 1;
+    const RUN: usize = 32;
+    const PARTS: usize = 2;
 
     /// Takes one block of `BYTES` bytes in the file's order apart.
     fn unpack(block: &[u8], out: &mut Unpacked);
@@ -90,16 +95,35 @@ pub trait Format {
     ///
     /// # Safety
     /// `4 * BYTES` bytes are readable at `group`.
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened;
+    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
+        Opened::scaled(half_floats(group, 0, masks))
+    }
 
-    /// Columns `32 * (RUN * run + i)..` of four interleaved blocks. `i` is a constant where this is inlined.
+    /// One step: columns `4 * step..` of every part; row r has its 4 columns in bytes 4r... 7 bits without a sign, larger
+    /// than the code by the bias; signed bytes in wide formats. Only `PARTS` vectors count.
+    ///
+    /// # Safety
+    /// As `open`.
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4];
+
+    /// Scale and offset, one per row, of block `i` of 32 columns in a run, of its half `half` of 16 where scales belong
+    /// to so many. `i` and `half` are constants where this is inlined.
     ///
     /// # Safety
     /// As `open`, which `opened` is the result of.
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors;
+    unsafe fn scale(
+        _group: *const u8,
+        opened: &Opened,
+        _run: usize,
+        _i: usize,
+        _half: usize,
+        _masks: &Masks,
+    ) -> (v128, v128) {
+        (opened.d, opened.dmin)
+    }
 }
 
-/// `$body` for each `$i` below `$n`, which is 1, 2 or 4, each time with a constant.
+/// `$body` for each `$i` below `$n`, at most 4, each time with a constant.
 macro_rules! unrolled {
     ($n:expr, $i:ident => $body:expr) => {{
         macro_rules! turn {
@@ -144,6 +168,7 @@ macro_rules! with_format {
         }
     }};
 }
+#[cfg_attr(not(target_arch = "wasm32"), allow(unused_imports))]
 pub(crate) use with_format;
 
 /// Bytes of one row of `n_cols` values.

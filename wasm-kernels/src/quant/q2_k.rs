@@ -1,7 +1,7 @@
 //! Q2_K: 256 columns; 16 bytes of scale (low nibble) and minimum (high nibble) per 16 columns, 64 bytes of 2-bit
 //! codes, d and dmin (f16). Byte l of half n holds columns 128n + 32k + l in bits 2k.
-use super::vectors::{bits, byte_as_f32, half_floats, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{bits, byte_as_f32, half_floats, pairs, word};
+use super::{f16_at, Format, Masks, Opened, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -12,7 +12,8 @@ impl Format for Q2K {
     const BYTES: usize = 84;
     const HALF_FLOATS: Range<usize> = 80..84;
     const GROUP: usize = 16;
-    const RUN: usize = 4;
+    const RUN: usize = 128;
+    const PARTS: usize = 4;
     const OFFSET: bool = true;
 
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -34,19 +35,24 @@ impl Format for Q2K {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors {
-        // Vectors: 4 of scales and minima, then per half of the columns 8 of codes.
-        let q = words::<8>(group, 16 + 64 + 128 * run);
-        let codes = q.map(|q| match i {
-            0 => bits::<0>(q, masks.x03),
-            1 => bits::<2>(q, masks.x03),
-            2 => bits::<4>(q, masks.x03),
-            _ => bits::<6>(q, masks.x03),
-        });
-        let [packed] = words(group, 16 + 16 * (2 * run + i / 2));
-        let (scales, mins) = (bits::<0>(packed, masks.x0f), bits::<4>(packed, masks.x0f));
-        let scale = |half: usize| f32x4_mul(opened.d, byte_as_f32(scales, 2 * (i % 2) + half, masks));
-        let offset = |half: usize| f32x4_neg(f32x4_mul(opened.dmin, byte_as_f32(mins, 2 * (i % 2) + half, masks)));
-        Vectors { codes, scales: [scale(0), scale(1)], offsets: [offset(0), offset(1)] }
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        // Vectors: 4 of scales and minima, then per run 8 of codes.
+        pairs(word(group, 16 + 64 + 128 * run + 16 * step), masks)
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn scale(
+        group: *const u8,
+        opened: &Opened,
+        run: usize,
+        i: usize,
+        half: usize,
+        masks: &Masks,
+    ) -> (v128, v128) {
+        let packed = word(group, 16 + 16 * (2 * run + i / 2));
+        let byte = 2 * (i % 2) + half;
+        let scale = byte_as_f32(bits::<0>(packed, masks.x0f), byte, masks);
+        let min = byte_as_f32(bits::<4>(packed, masks.x0f), byte, masks);
+        (f32x4_mul(opened.d, scale), f32x4_neg(f32x4_mul(opened.dmin, min)))
     }
 }

@@ -1,7 +1,7 @@
 //! Q3_K: 256 columns; 32 bytes of third bits (bit k of byte l is column 32k + l, a clear one means minus 4), 64 bytes
 //! of 2-bit codes as in Q2_K, 16 scales of 6 bits in 12 bytes, d (f16).
-use super::vectors::{bits, half_floats, signed_byte_as_f32, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{bits, half_floats, if_bit, pairs, signed_byte_as_f32, word};
+use super::{f16_at, Format, Masks, Opened, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -12,7 +12,8 @@ impl Format for Q3K {
     const BYTES: usize = 110;
     const HALF_FLOATS: Range<usize> = 108..110;
     const GROUP: usize = 16;
-    const RUN: usize = 4;
+    const RUN: usize = 128;
+    const PARTS: usize = 4;
     const BIAS_BITS: u32 = 2;
 
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -34,7 +35,8 @@ impl Format for Q3K {
     unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
         // Of the 16 scales, 0..4 and 4..8 have their low nibbles in the first two words, 8..16 in the high ones there;
         // the third word has all upper bits.
-        let [first, second, upper] = words(group, 8 + 128 + 256);
+        let at = 8 + 128 + 256;
+        let (first, second, upper) = (word(group, at), word(group, at + 16), word(group, at + 32));
         let scales = [
             (bits::<0>(first, masks.x0f), bits::<0>(upper, masks.x03)),
             (bits::<0>(second, masks.x0f), bits::<2>(upper, masks.x03)),
@@ -46,22 +48,16 @@ impl Format for Q3K {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors {
-        // Vectors: 8 of third bits, per half of the columns 8 of codes, 3 of scales.
-        let q = words::<8>(group, 8 + 128 + 128 * run);
-        let thirds = words::<8>(group, 8);
-        let bit = masks.bit[4 * run + i];
-        let codes = core::array::from_fn(|j| {
-            let low = match i {
-                0 => bits::<0>(q[j], masks.x03),
-                1 => bits::<2>(q[j], masks.x03),
-                2 => bits::<4>(q[j], masks.x03),
-                _ => bits::<6>(q[j], masks.x03),
-            };
-            v128_or(low, v128_and(i8x16_eq(v128_and(thirds[j], bit), bit), masks.x04))
-        });
-        let packed = opened.scales[2 * run + i / 2];
-        let scale = |half: usize| f32x4_mul(opened.d, signed_byte_as_f32(packed, 2 * (i % 2) + half));
-        Vectors { codes, scales: [scale(0), scale(1)], offsets: [f32x4_splat(0.0); 2] }
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        // Vectors: 8 of third bits, per run 8 of codes, 3 of scales.
+        let low = pairs(word(group, 8 + 128 + 128 * run + 16 * step), masks);
+        let thirds = word(group, 8 + 16 * step);
+        core::array::from_fn(|p| v128_or(low[p], if_bit(thirds, masks.bit[4 * run + p], masks.x04)))
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn scale(_: *const u8, opened: &Opened, run: usize, i: usize, half: usize, _: &Masks) -> (v128, v128) {
+        let scale = signed_byte_as_f32(opened.scales[2 * run + i / 2], 2 * (i % 2) + half);
+        (f32x4_mul(opened.d, scale), opened.d)
     }
 }

@@ -1,6 +1,7 @@
 //! Q4_0: 32 columns, scale d (f16), 16 bytes of nibbles: low ones are columns 0..16, high ones 16..32. Code minus 8.
-use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{nibbles, word};
+use super::{f16_at, Format, Masks, Unpacked};
+use crate::simd::*;
 use core::ops::Range;
 
 pub struct Q4_0;
@@ -21,12 +22,7 @@ impl Format for Q4_0 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
-        Opened::scaled(half_floats(group, 0, masks))
-    }
-
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
-        Vectors::scaled(nibbles(words(group, 8), masks), opened.d)
+    unsafe fn codes(group: *const u8, _: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        nibbles(word(group, 8 + 16 * step), masks)
     }
 }

@@ -1,6 +1,7 @@
 //! Q4_1: 32 columns, scale d and offset m (f16), 16 bytes of nibbles as in Q4_0.
-use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{half_floats, nibbles, word};
+use super::{f16_at, Format, Masks, Opened, Unpacked};
+use crate::simd::*;
 use core::ops::Range;
 
 pub struct Q4_1;
@@ -28,8 +29,7 @@ impl Format for Q4_1 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
-        let codes = nibbles(words(group, 16), masks);
-        Vectors { codes, scales: [opened.d; 2], offsets: [opened.dmin; 2] }
+    unsafe fn codes(group: *const u8, _: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        nibbles(word(group, 16 + 16 * step), masks)
     }
 }

@@ -1,7 +1,8 @@
 //! Q4_K: 256 columns; d and dmin (f16), 8 scales and minima of 6 bits in 12 bytes, 128 bytes of nibbles: of bytes
 //! 32c..32c+32 the low ones are columns 64c.., the high ones 64c + 32...
-use super::vectors::{bits, words};
-use super::{scales_6bit, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{nibbles, word};
+use super::{scales_6bit, Format, Masks, Opened, Unpacked};
+use crate::simd::*;
 use core::ops::Range;
 
 pub struct Q4K;
@@ -11,7 +12,7 @@ impl Format for Q4K {
     const BYTES: usize = 144;
     const HALF_FLOATS: Range<usize> = 0..4;
     const GROUP: usize = 32;
-    const RUN: usize = 2;
+    const RUN: usize = 64;
     const OFFSET: bool = true;
 
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -29,11 +30,13 @@ impl Format for Q4K {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors {
-        // Vectors: 3 of scales, then 8 of nibbles per 64 columns.
-        let q = words::<8>(group, 16 + 48 + 128 * run);
-        let codes = q.map(|q| if i == 0 { bits::<0>(q, masks.x0f) } else { bits::<4>(q, masks.x0f) });
-        let (scale, offset) = scales_6bit::scale_and_offset(opened, run, i, masks);
-        Vectors { codes, scales: [scale; 2], offsets: [offset; 2] }
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        // Vectors: 3 of scales, then 8 of nibbles per run.
+        nibbles(word(group, 16 + 48 + 128 * run + 16 * step), masks)
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn scale(_: *const u8, opened: &Opened, run: usize, i: usize, _: usize, masks: &Masks) -> (v128, v128) {
+        scales_6bit::scale_and_offset(opened, run, i, masks)
     }
 }

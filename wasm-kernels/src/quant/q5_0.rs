@@ -1,6 +1,6 @@
 //! Q5_0: 32 columns, scale d (f16), the fifth bits (bit i of 32 is column i), nibbles as in Q4_0. Code minus 16.
-use super::vectors::{half_floats, nibbles, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{if_bit, nibbles, word};
+use super::{f16_at, Format, Masks, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -15,21 +15,19 @@ pub(super) fn codes(fifth: &[u8], nibbles: &[u8], codes: &mut [i8]) {
     }
 }
 
-/// The same of four interleaved rows, from byte `at` on.
+/// A step of four interleaved rows, whose fifth bits are at byte `at`, and the nibbles behind.
 ///
-/// A byte of the fifth bits belongs to 8 columns of one row: it is copied to the 8 bytes of their two steps, where
-/// each keeps its own bit.
+/// A byte of the fifth bits belongs to 8 columns of one row, two steps: it is copied to the 4 bytes of either step,
+/// each of which keeps its own bit.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-pub(super) unsafe fn vector_codes(group: *const u8, at: usize, masks: &Masks) -> [v128; 8] {
-    let [fifths] = words(group, at);
-    let nibbles = nibbles(words(group, at + 16), masks);
-    core::array::from_fn(|j| {
-        let b = (j / 2) as u8;
-        let [b0, b1, b2, b3] = [b, 4 + b, 8 + b, 12 + b];
-        let copied = i8x16_swizzle(fifths, u8x16(b0, b0, b0, b0, b1, b1, b1, b1, b2, b2, b2, b2, b3, b3, b3, b3));
-        let own = u32x4_splat(if j % 2 == 0 { 0x0804_0201 } else { 0x8040_2010 });
-        v128_or(nibbles[j], v128_and(i8x16_eq(v128_and(copied, own), own), masks.x10))
-    })
+pub(super) unsafe fn vector_codes(group: *const u8, at: usize, step: usize, masks: &Masks) -> [v128; 4] {
+    let fifths = word(group, at);
+    let [low, high, ..] = nibbles(word(group, at + 16 + 16 * step), masks);
+    let own = masks.bits_of_step[step % 2];
+    let first = i8x16_add(masks.first_of_row, i8x16_splat((step / 2) as i8));
+    let fifth = |index: v128| if_bit(i8x16_lookup(fifths, index), own, masks.x10);
+    let high = v128_or(high, fifth(i8x16_add(first, masks.x02)));
+    [v128_or(low, fifth(first)), high, high, high]
 }
 
 impl Format for Q5_0 {
@@ -46,12 +44,7 @@ impl Format for Q5_0 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
-        Opened::scaled(half_floats(group, 0, masks))
-    }
-
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
-        Vectors::scaled(vector_codes(group, 8, masks), opened.d)
+    unsafe fn codes(group: *const u8, _: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        vector_codes(group, 8, step, masks)
     }
 }

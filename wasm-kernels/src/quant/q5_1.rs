@@ -1,6 +1,7 @@
 //! Q5_1: 32 columns, scale d and offset m (f16), fifth bits and nibbles as in Q5_0.
-use super::vectors::{half_floats};
-use super::{f16_at, q5_0, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::half_floats;
+use super::{f16_at, q5_0, Format, Masks, Opened, Unpacked};
+use crate::simd::*;
 use core::ops::Range;
 
 pub struct Q5_1;
@@ -25,8 +26,7 @@ impl Format for Q5_1 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, masks: &Masks) -> Vectors {
-        let codes = q5_0::vector_codes(group, 16, masks);
-        Vectors { codes, scales: [opened.d; 2], offsets: [opened.dmin; 2] }
+    unsafe fn codes(group: *const u8, _: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        q5_0::vector_codes(group, 16, step, masks)
     }
 }

@@ -1,6 +1,6 @@
 //! Q5_K: as Q4_K, with 32 bytes of fifth bits before the nibbles: bit k of byte l is column 32k + l.
-use super::vectors::{bits, words};
-use super::{scales_6bit, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{if_bit, nibbles, word};
+use super::{scales_6bit, Format, Masks, Opened, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -11,7 +11,7 @@ impl Format for Q5K {
     const BYTES: usize = 176;
     const HALF_FLOATS: Range<usize> = 0..4;
     const GROUP: usize = 32;
-    const RUN: usize = 2;
+    const RUN: usize = 64;
     const OFFSET: bool = true;
 
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -29,16 +29,17 @@ impl Format for Q5K {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors {
-        // Vectors: 3 of scales, 8 of fifth bits, then 8 of nibbles per 64 columns.
-        let q = words::<8>(group, 16 + 48 + 128 + 128 * run);
-        let fifths = words::<8>(group, 16 + 48);
-        let bit = masks.bit[2 * run + i];
-        let codes = core::array::from_fn(|j| {
-            let low = if i == 0 { bits::<0>(q[j], masks.x0f) } else { bits::<4>(q[j], masks.x0f) };
-            v128_or(low, v128_and(i8x16_eq(v128_and(fifths[j], bit), bit), masks.x10))
-        });
-        let (scale, offset) = scales_6bit::scale_and_offset(opened, run, i, masks);
-        Vectors { codes, scales: [scale; 2], offsets: [offset; 2] }
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        // Vectors: 3 of scales, 8 of fifth bits, then 8 of nibbles per run.
+        let [low, high, ..] = nibbles(word(group, 16 + 48 + 128 + 128 * run + 16 * step), masks);
+        let fifths = word(group, 16 + 48 + 16 * step);
+        let low = v128_or(low, if_bit(fifths, masks.bit[2 * run], masks.x10));
+        let high = v128_or(high, if_bit(fifths, masks.bit[2 * run + 1], masks.x10));
+        [low, high, high, high]
+    }
+
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn scale(_: *const u8, opened: &Opened, run: usize, i: usize, _: usize, masks: &Masks) -> (v128, v128) {
+        scales_6bit::scale_and_offset(opened, run, i, masks)
     }
 }

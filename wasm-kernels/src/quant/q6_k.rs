@@ -2,8 +2,8 @@
 //!
 //! Half n of the columns has bytes 64n.. of the nibbles: columns l and 64 + l are the two of byte l (l < 64). Its
 //! upper bits are in bytes 32n..: columns l, 32 + l, 64 + l, 96 + l are bits 0, 2, 4, 6 of byte l (l < 32).
-use super::vectors::{bits, half_floats, signed_byte_as_f32, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::{nibbles, signed_byte_as_f32, word};
+use super::{f16_at, Format, Masks, Opened, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -14,7 +14,8 @@ impl Format for Q6K {
     const BYTES: usize = 210;
     const HALF_FLOATS: Range<usize> = 208..210;
     const GROUP: usize = 16;
-    const RUN: usize = 4;
+    const RUN: usize = 128;
+    const PARTS: usize = 4;
     const BIAS_BITS: u32 = 5;
 
     fn unpack(block: &[u8], out: &mut Unpacked) {
@@ -31,27 +32,21 @@ impl Format for Q6K {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
-        Opened::scaled(half_floats(group, 0, masks))
+    unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
+        // Vectors: per run 16 of nibbles, those of the two parts in low nibbles before the others; then per run 8 of upper
+        // bits; then 4 of scales.
+        let at = 8 + 256 * run + 16 * step;
+        let [a, c, ..] = nibbles(word(group, at), masks);
+        let [b, d, ..] = nibbles(word(group, at + 128), masks);
+        let upper = word(group, 8 + 512 + 128 * run + 16 * step);
+        let upper = [i16x8_shl(upper, 4), i16x8_shl(upper, 2), upper, u16x8_shr(upper, 2)];
+        let low = [a, b, c, d];
+        core::array::from_fn(|p| v128_or(low[p], v128_and(upper[p], masks.x30)))
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, run: usize, i: usize, masks: &Masks) -> Vectors {
-        // Vectors: per half of the columns 16 of nibbles and then 8 of upper bits; 4 of scales.
-        let low = words::<8>(group, 8 + 256 * run + 128 * (i % 2));
-        let high = words::<8>(group, 8 + 512 + 128 * run);
-        let codes = core::array::from_fn(|j| {
-            let low = if i < 2 { bits::<0>(low[j], masks.x0f) } else { bits::<4>(low[j], masks.x0f) };
-            let high = match i {
-                0 => i16x8_shl(high[j], 4),
-                1 => i16x8_shl(high[j], 2),
-                2 => high[j],
-                _ => u16x8_shr(high[j], 2),
-            };
-            v128_or(low, v128_and(high, masks.x30))
-        });
-        let [packed] = words(group, 8 + 768 + 16 * (2 * run + i / 2));
-        let scale = |half: usize| f32x4_mul(opened.d, signed_byte_as_f32(packed, 2 * (i % 2) + half));
-        Vectors { codes, scales: [scale(0), scale(1)], offsets: [f32x4_splat(0.0); 2] }
+    unsafe fn scale(group: *const u8, opened: &Opened, run: usize, i: usize, half: usize, _: &Masks) -> (v128, v128) {
+        let packed = word(group, 8 + 768 + 16 * (2 * run + i / 2));
+        (f32x4_mul(opened.d, signed_byte_as_f32(packed, 2 * (i % 2) + half)), opened.d)
     }
 }

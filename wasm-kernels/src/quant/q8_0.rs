@@ -1,6 +1,7 @@
 //! Q8_0: 32 columns, scale d (f16), 32 signed bytes.
-use super::vectors::{half_floats, words};
-use super::{f16_at, Format, Unpacked, Masks, Opened, Vectors};
+use super::vectors::word;
+use super::{f16_at, Format, Masks, Unpacked};
+use crate::simd::*;
 use core::ops::Range;
 
 pub struct Q8_0;
@@ -20,12 +21,8 @@ impl Format for Q8_0 {
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
-        Opened::scaled(half_floats(group, 0, masks))
-    }
-
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    unsafe fn vectors(group: *const u8, opened: &Opened, _: usize, _: usize, _: &Masks) -> Vectors {
-        Vectors::scaled(words(group, 8), opened.d)
+    unsafe fn codes(group: *const u8, _: usize, step: usize, _: &Masks) -> [v128; 4] {
+        let (first, second) = (word(group, 8 + 16 * step), word(group, 8 + 64 + 16 * step));
+        [first, second, second, second]
     }
 }

@@ -1,5 +1,5 @@
 //! The 12 bytes in which Q4_K and Q5_K keep 8 scales and 8 minima of 6 bits.
-use super::vectors::{bits, byte_as_f32, half_floats, words};
+use super::vectors::{bits, byte_as_f32, half_floats, word};
 use super::{f16_at, Masks, Opened, Unpacked};
 use crate::simd::*;
 
@@ -30,7 +30,7 @@ pub fn unpack(block: &[u8], out: &mut Unpacked) {
 #[cfg_attr(target_arch = "wasm32", inline(always))]
 pub unsafe fn open(group: *const u8, masks: &Masks) -> Opened {
     // Byte s of a lane is about sub-blocks s and 4 + s.
-    let [scales, mins, nibbles] = words(group, 16);
+    let (scales, mins, nibbles) = (word(group, 16), word(group, 32), word(group, 48));
     let first = (bits::<0>(scales, masks.x3f), bits::<0>(mins, masks.x3f));
     let second = (
         v128_or(bits::<0>(nibbles, masks.x0f), bits::<2>(scales, masks.x30)),

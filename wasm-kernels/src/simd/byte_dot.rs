@@ -1,7 +1,6 @@
 //! What the byte dot product does with a second operand of 8 bits.
-use super::*;
-
 /// How `dot4_i8x16_u7x16_add` reads bytes of 128 and more in its second operand.
+#[cfg_attr(not(target_feature = "relaxed-simd"), allow(dead_code))]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SecondOperand {
     /// As they are: `simd128` and x86 with VNNI.
@@ -23,6 +22,7 @@ impl SecondOperand {
     /// instructions differ between environments, but not within one.
     #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
     pub fn probe() -> Self {
+        use super::*;
         // Pairs of the largest products of either sign, which saturate where anything does.
         let x = opaque(i8x16(127, 127, 127, 127, -128, -128, -128, -128, 127, 0, -128, 0, 1, 1, 1, 1));
         let w = opaque(u8x16_splat(255));
@@ -38,7 +38,7 @@ impl SecondOperand {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::simd::*;
 
     #[test]
     fn plain_simd_takes_unsigned_bytes() {

@@ -6,6 +6,7 @@
 mod byte_dot;
 mod dot;
 mod dot14;
+mod lookup;
 mod madd;
 mod opaque;
 #[cfg(not(target_arch = "wasm32"))]
@@ -19,5 +20,6 @@ pub use portable::*;
 pub use byte_dot::SecondOperand;
 pub use dot::dot4_i8x16_u7x16_add;
 pub use dot14::*;
+pub use lookup::i8x16_lookup;
 pub use madd::{f32x4_madd, f32x4_sum};
 pub use opaque::opaque;

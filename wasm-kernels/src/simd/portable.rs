@@ -21,7 +21,7 @@ macro_rules! lanes {
             }
             fn pack(self) -> v128 {
                 const B: usize = 16 / $n;
-                v128(core::array::from_fn(|i| self[i / B].to_le_bytes()[i % B]))
+                v128(core::array::from_fn(|i| self[i / B].to_le_bytes()[i - i / B * B]))
             }
         }
     )+ };
@@ -172,9 +172,7 @@ pub fn u8x16_narrow_i16x8(a: v128, b: v128) -> v128 {
 }
 pub fn i16x8_narrow_i32x4(a: v128, b: v128) -> v128 {
     let (a, b) = (<[i32; 4]>::of(a), <[i32; 4]>::of(b));
-    <[i16; 8]>::pack(core::array::from_fn(|i| {
-        (if i < 4 { a[i] } else { b[i - 4] }).clamp(-32768, 32767) as i16
-    }))
+    <[i16; 8]>::pack(core::array::from_fn(|i| (if i < 4 { a[i] } else { b[i - 4] }).clamp(-32768, 32767) as i16))
 }
 
 pub fn v128_bitselect(a: v128, b: v128, mask: v128) -> v128 {

@@ -127,7 +127,7 @@ unsafe fn score_rows<const R: usize>(
         KvType::F16 => each_group(logits, keys, n_groups, shape, |keys| [dot_f16::<R>(q, keys, shape.dim)]),
         KvType::Q8_0 => {
             let units: [v128; R] = core::array::from_fn(|r| f32x4_splat(queries.units[first + r]));
-            each_group(logits, keys, n_groups, shape, |keys| {
+            each_group::<R, SHARED>(logits, keys, n_groups, shape, |keys| {
                 let sums: [[v128; R]; SHARED] = dot_q8_0(q, keys, shape);
                 sums.map(|sums| core::array::from_fn(|r| f32x4_mul(sums[r], units[r])))
             })
@@ -250,16 +250,17 @@ unsafe fn dot_q4_0<const R: usize>(
 /// Deno does, a load costs three instructions. The loop has to stay one: unrolled, LLVM gathers the dots of one sum, each
 /// of which waits for the one before.
 #[inline(always)]
-unsafe fn dot_block<const R: usize>(
+unsafe fn dot_block<const R: usize, F: CodeForm>(
     q: *const u32,
     codes: *const u32,
     stride: usize,
     vectors: core::ops::Range<usize>,
     mut acc: [[Pair; R]; SHARED],
-    form: impl CodeForm,
+    form: F,
 ) -> [[Pair; R]; SHARED] {
     let last = vectors.end - 1;
-    for i in vectors.step_by(2) {
+    let mut i = vectors.start;
+    while i < vectors.end {
         let q: [v128; R] = core::array::from_fn(|r| v128_load(q.add(r * STRIDE + 2 * i) as *const v128));
         let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), i)));
         for r in 0..R {
@@ -269,7 +270,9 @@ unsafe fn dot_block<const R: usize>(
                 acc[g][r].1 = form.dot(k[g].1, second, acc[g][r].1);
             }
         }
-        let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), (i + 1).min(last))));
+        let next = if F::PAIRS { i + 1 } else { (i + 1).min(last) };
+        i += 2;
+        let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), next)));
         for r in 0..R {
             let (first, second) = (i32x4_shuffle::<2, 2, 2, 2>(q[r], q[r]), i32x4_shuffle::<3, 3, 3, 3>(q[r], q[r]));
             for g in 0..SHARED {
@@ -283,6 +286,8 @@ unsafe fn dot_block<const R: usize>(
 
 /// How a vector of codes meets the two words of a query that belong to it.
 trait CodeForm: Copy {
+    /// Do vectors always come in twos?
+    const PAIRS: bool;
     fn open(self, codes: v128) -> Pair;
     fn dot(self, codes: v128, q: v128, acc: v128) -> v128;
 }
@@ -295,6 +300,7 @@ struct Q8;
 struct Q4;
 
 impl CodeForm for Q8 {
+    const PAIRS: bool = true;
     #[inline(always)]
     fn open(self, codes: v128) -> Pair {
         dot14_bytes(codes)
@@ -306,6 +312,7 @@ impl CodeForm for Q8 {
 }
 
 impl CodeForm for Q4 {
+    const PAIRS: bool = false;
     #[inline(always)]
     fn open(self, codes: v128) -> Pair {
         (v128_and(codes, u8x16_splat(15)), u8x16_shr(codes, 4))

@@ -40,15 +40,15 @@ impl Row {
         Self { key, second: mix(key ^ 0x85eb_ca6b) }
     }
 
-    /// 32 random bits for each of four key positions.
+    /// Random bits for each of four key positions; the upper ones are good.
     #[inline(always)]
     fn bits(&self, positions: v128) -> v128 {
         let shift_xor = |x: v128, s: u32| v128_xor(x, u32x4_shr(x, s));
-        let x = v128_xor(i32x4_mul(positions, u32x4_splat(0x9e37_79b1)), u32x4_splat(self.key));
+        let x = i32x4_add(positions, u32x4_splat(self.key));
         let x = i32x4_mul(shift_xor(x, 16), u32x4_splat(0x21f0_aaad));
         // The second key in the middle: two rows are never shifted copies of each other.
         let x = i32x4_add(shift_xor(x, 15), u32x4_splat(self.second));
-        shift_xor(i32x4_mul(x, u32x4_splat(0x735a_2d97)), 15)
+        i32x4_mul(shift_xor(x, 16), u32x4_splat(0x735a_2d97))
     }
 
     /// Uniform in (0, 1), never an end.
@@ -57,9 +57,15 @@ impl Row {
         unit(self.bits(positions))
     }
 
+    /// -ln u: exponential, mean 1. e^Gumbel is one over it.
+    #[inline(always)]
+    pub fn exponential(&self, positions: v128) -> v128 {
+        f32x4_neg(ln(self.uniform(positions)))
+    }
+
     #[inline(always)]
     pub fn gumbel(&self, positions: v128) -> v128 {
-        f32x4_neg(ln(f32x4_neg(ln(self.uniform(positions)))))
+        f32x4_neg(ln(self.exponential(positions)))
     }
 
     #[inline(always)]
@@ -85,16 +91,15 @@ fn polynomial<const N: usize>(x: v128, highest_first: [f32; N]) -> v128 {
     highest_first[1..].iter().fold(start, |sum, c| f32x4_madd(sum, x, f32x4_splat(*c)))
 }
 
-/// ln x of a positive normal number, to a relative 1e-6: `e ln 2 + ln(1 + r)`, |r| <= sqrt(2) - 1. The coefficients are
-/// a weighted minimax fit.
+/// ln x of a positive normal number, to a relative 5e-5, which no statistic of the draws would show: `e ln 2 + r P(r)`,
+/// x = 2^e (1 + r), |r| <= sqrt(2) - 1. The coefficients are a weighted minimax fit.
 #[inline(always)]
 fn ln(x: v128) -> v128 {
     let exponent = i32x4_shr(i32x4_sub(x, u32x4_splat(core::f32::consts::FRAC_1_SQRT_2.to_bits())), 23);
     let r = f32x4_sub(i32x4_sub(x, i32x4_shl(exponent, 23)), f32x4_splat(1.0));
-    let p = polynomial(r, [-0.101_917_244, 0.160_243_8, -0.171_371_28, 0.199_235_04, -0.249_832_67, 0.333_342_46]);
-    let squared = f32x4_mul(r, r);
-    let tail = f32x4_mul(squared, f32x4_madd(p, r, f32x4_splat(-0.5)));
-    f32x4_madd(f32x4_convert_i32x4(exponent), f32x4_splat(core::f32::consts::LN_2), f32x4_add(r, tail))
+    let p = polynomial(r, [0.176_580_46, -0.270_945_97, 0.336_388_86, -0.499_450_65, 0.999_966_2]);
+    let whole = f32x4_mul(f32x4_convert_i32x4(exponent), f32x4_splat(core::f32::consts::LN_2));
+    f32x4_madd(p, r, whole)
 }
 
 /// sin(2π t) for 0 <= t < 1, to 6e-7.
@@ -135,7 +140,7 @@ mod tests {
         for i in 1..100_000 {
             let x = i as f32 * 1e-5;
             let wanted = (x as f64).ln();
-            assert!((lanes(ln(f32x4_splat(x)))[0] as f64 - wanted).abs() <= 1e-6 * wanted.abs(), "{x}");
+            assert!((lanes(ln(f32x4_splat(x)))[0] as f64 - wanted).abs() <= 1.5e-4 * wanted.abs(), "{x}");
             let wanted = (2.0 * std::f64::consts::PI * x as f64).sin();
             assert!((lanes(sin_turns(f32x4_splat(x)))[0] as f64 - wanted).abs() < 1e-6, "{x}");
         }
@@ -153,6 +158,8 @@ mod tests {
             assert!((mean - 0.577_216).abs() < 1.2e-2 && (deviation - 1.282_55).abs() < 2e-2, "{mean} {deviation}");
             let (mean, deviation) = moments(&draws(row, 200_000, Row::gaussian));
             assert!((mean - 0.577_216).abs() < 1.2e-2 && (deviation - 1.282_55).abs() < 2e-2, "{mean} {deviation}");
+            let (mean, deviation) = moments(&draws(row, 200_000, Row::exponential));
+            assert!((mean - 1.0).abs() < 1e-2 && (deviation - 1.0).abs() < 1.5e-2, "{mean} {deviation}");
             let below = draws(row, 200_000, Row::gumbel).iter().filter(|&&x| x < 0.0).count() as f64 / 2e5;
             assert!((below - (-1f64).exp()).abs() < 5e-3, "{below}");
         }

@@ -10,6 +10,7 @@
 //! - Without noise and with tau 1 the log-sum-exp that attention left makes it a single pass.
 //! - Otherwise the weights are made against an upper bound of the exponents, log-sum-exp plus the largest noise, so
 //!   that no pass looks for their maximum; they replace the logits until their sum is known.
+//! - At tau 1, as in a prompt, Gumbel noise is a division: e^(x - ln E) = e^x / E with an exponential draw E.
 //! - decay 0 keeps the last query only (TOVA), 1 sums (H2O, Keyformer), between lies a moving average.
 //!
 //! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104.
@@ -89,29 +90,40 @@ fn add_row(
     if lse == f32::NEG_INFINITY {
         return;
     }
-    let rate = 1.0 / options.tau;
+    let rate = f32x4_splat(1.0 / options.tau);
     let row = Row::new(options.seed, options.layer, head, position);
+    // e^((x - bound) / tau), where no x lies above the bound.
+    let weight = |x: v128, bound: f32| exp_nonpositive(f32x4_mul(f32x4_sub(x, f32x4_splat(bound)), rate));
     let sum = match options.noise {
         Noise::None if options.tau == 1.0 => {
             let lse = f32x4_splat(lse);
             return accumulate(scores, logits, options, options.weight, |x| exp_nonpositive(f32x4_sub(x, lse)));
         }
-        Noise::None => weigh(logits, positions, lse, rate, |_| f32x4_splat(0.0)),
-        Noise::Gumbel => weigh(logits, positions, lse + noise::GUMBEL_MOST, rate, |p| row.gumbel(p)),
-        Noise::Gaussian => weigh(logits, positions, lse + noise::GAUSSIAN_MOST, rate, |p| row.gaussian(p)),
+        Noise::None => weigh(logits, positions, |x, _| weight(x, lse)),
+        Noise::Gumbel if options.tau == 1.0 => {
+            let lse = f32x4_splat(lse);
+            weigh(logits, positions, |x, at| f32x4_div(exp_nonpositive(f32x4_sub(x, lse)), row.exponential(at)))
+        }
+        Noise::Gumbel => {
+            weigh(logits, positions, |x, at| weight(f32x4_add(x, row.gumbel(at)), lse + noise::GUMBEL_MOST))
+        }
+        Noise::Gaussian => {
+            weigh(logits, positions, |x, at| weight(f32x4_add(x, row.gaussian(at)), lse + noise::GAUSSIAN_MOST))
+        }
         Noise::Given(noise, stride) => {
             let noise = &noise[(head as usize * stride + position as usize) * stride..][..stride];
             // An empty slot's position lies behind the end.
             let at = |position: u32| noise.get(position as usize).copied().unwrap_or(0.0);
             let visible = logits.iter().zip(positions).filter(|(logit, _)| **logit > f32::NEG_INFINITY);
             let most = visible.map(|(_, &p)| at(p)).fold(0.0, f32::max);
-            weigh(logits, positions, lse + most, rate, |positions| {
-                f32x4(
-                    at(u32x4_extract_lane::<0>(positions)),
-                    at(u32x4_extract_lane::<1>(positions)),
-                    at(u32x4_extract_lane::<2>(positions)),
-                    at(u32x4_extract_lane::<3>(positions)),
-                )
+            weigh(logits, positions, |x, p| {
+                let noise = f32x4(
+                    at(u32x4_extract_lane::<0>(p)),
+                    at(u32x4_extract_lane::<1>(p)),
+                    at(u32x4_extract_lane::<2>(p)),
+                    at(u32x4_extract_lane::<3>(p)),
+                );
+                weight(f32x4_add(x, noise), lse + most)
             })
         }
     };
@@ -120,16 +132,14 @@ fn add_row(
     }
 }
 
-/// logits = e^((logit + noise - bound) * rate); returns their sum.
+/// Replaces logits by their weights, `f(logit, position)`; returns the sum.
 #[inline(always)]
-fn weigh(logits: &mut [f32], positions: &[u32], bound: f32, rate: f32, noise: impl Fn(v128) -> v128) -> f32 {
-    let (bound, rate) = (f32x4_splat(bound), f32x4_splat(rate));
+fn weigh(logits: &mut [f32], positions: &[u32], f: impl Fn(v128, v128) -> v128) -> f32 {
     let mut sum = f32x4_splat(0.0);
     for (quad, positions) in logits.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
         // SAFETY: the reference covers 16 readable bytes.
         let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-        let x = f32x4_sub(f32x4_add(load(quad), noise(positions)), bound);
-        let weight = exp_nonpositive(f32x4_mul(x, rate));
+        let weight = f(load(quad), positions);
         sum = f32x4_add(sum, weight);
         store(quad, weight);
     }

@@ -5,7 +5,7 @@
 //! recent      position >= last
 //! candidates  all other occupied slots; as many leave as there are more occupied slots than the budget
 //! order       lower score first, the later position first among equals, NaN before all
-//! few leave   one pass each, as a decode step does
+//! few leave   one pass that holds the worst so far, as after a token or some
 //! many leave  bisection of the score that separates both sets, then of the position among its equals
 //! ```
 //! - Candidates are one unsigned comparison, `position - first < last - first`, which empty slots fail too.
@@ -17,8 +17,8 @@ use crate::kernel::kv::slots::{self, Head};
 use crate::kernel::lanes::load;
 use crate::simd::*;
 
-/// Leaving slots that are found by a pass each.
-const FEW: usize = 8;
+/// Leaving slots that are found in one pass.
+const FEW: usize = 16;
 
 /// What stays.
 #[derive(Clone, Copy, Debug)]
@@ -41,44 +41,37 @@ pub fn select(region: &mut [u32], mut scores: Option<&mut [f32]>, capacity: usiz
             continue;
         }
         let Some(scores) = scores.as_deref_mut() else {
-            thin(&mut head, None, keep, leaving, |_| ());
+            thin(&mut head, None, keep, leaving);
             continue;
         };
         let n_rows = scores.len() / capacity;
         let row = &mut scores[h * n_rows / n_kv_heads * capacity..][..capacity];
         // A row for all heads is read until the last of them, which all lose the same slots.
         let clear = clear && (n_rows == n_kv_heads || h + 1 == n_kv_heads);
-        let mut emptied = [0; FEW];
         if leaving <= FEW {
-            let mut n = 0;
-            thin(&mut head, Some(row), keep, leaving, |slot| {
-                emptied[n] = slot;
-                n += 1;
-            });
-            if clear {
-                emptied[..n].iter().for_each(|&slot| row[slot] = 0.0);
-            }
-        } else {
-            thin(&mut head, Some(row), keep, leaving, |_| ());
-            if clear {
-                let empty = head.positions().iter().zip(row.iter_mut()).filter(|(&position, _)| position == slots::EMPTY);
-                empty.for_each(|(_, score)| *score = 0.0);
-            }
+            let (slots, n) = thin_few(&mut head, Some(row), keep, leaving);
+            slots[..n].iter().filter(|_| clear).for_each(|&slot| row[slot] = 0.0);
+            continue;
+        }
+        thin(&mut head, Some(row), keep, leaving);
+        if clear {
+            let empty = head.positions().iter().zip(row.iter_mut()).filter(|(&position, _)| position == slots::EMPTY);
+            empty.for_each(|(_, score)| *score = 0.0);
         }
     }
 }
 
+/// `thin` for at most `FEW` slots; returns which ones, and how many.
+fn thin_few(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize) -> ([usize; FEW], usize) {
+    let (slots, n) = Candidates::of(head, scores, keep).worst(leaving);
+    slots[..n].iter().for_each(|&slot| head.evict(slot));
+    (slots, n)
+}
+
 /// Empties `leaving` slots of a head, or all candidates if they are fewer.
-fn thin(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize, mut emptied: impl FnMut(usize)) {
-    let mut leave = |head: &mut Head, slot: usize| {
-        head.evict(slot);
-        emptied(slot);
-    };
+fn thin(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize) {
     if leaving <= FEW {
-        for _ in 0..leaving {
-            let Some(slot) = Candidates::of(head, scores, keep).worst() else { return };
-            leave(head, slot);
-        }
+        thin_few(head, scores, keep, leaving);
         return;
     }
     let candidates = Candidates::of(head, scores, keep);
@@ -89,7 +82,7 @@ fn thin(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize, mut
         let (key, position) = candidates.at(slot);
         let stays = staying > 0 && (key > bound || key == bound && position <= latest);
         if candidates.includes(position) && !stays {
-            leave(head, slot);
+            head.evict(slot);
         }
     }
 }
@@ -120,6 +113,12 @@ impl<'a> Candidates<'a> {
         (key, position)
     }
 
+    /// Keys of the slots 4 i and following, which hold these positions.
+    #[inline(always)]
+    fn keys(&self, i: usize, positions: v128) -> v128 {
+        self.scores.map_or(positions, |scores| key(load(scores[4 * i..][..4].try_into().unwrap())))
+    }
+
     /// Folds `f(state, key, position, is a candidate)` over four slots at a time.
     #[inline(always)]
     fn fold(&self, start: v128, f: impl Fn(v128, v128, v128, v128) -> v128) -> [u32; 4] {
@@ -128,8 +127,7 @@ impl<'a> Candidates<'a> {
         for (i, positions) in self.positions.as_chunks::<4>().0.iter().enumerate() {
             // SAFETY: the reference covers 16 readable bytes.
             let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-            let key = self.scores.map_or(positions, |scores| key(load(scores[4 * i..][..4].try_into().unwrap())));
-            state = f(state, key, positions, u32x4_lt(i32x4_sub(positions, first), span));
+            state = f(state, self.keys(i, positions), positions, u32x4_lt(i32x4_sub(positions, first), span));
         }
         [
             u32x4_extract_lane::<0>(state),
@@ -146,18 +144,36 @@ impl<'a> Candidates<'a> {
         lanes.into_iter().sum::<u32>() as usize
     }
 
-    /// The slot that leaves first.
-    fn worst(&self) -> Option<usize> {
-        let all = u32x4_splat(u32::MAX);
-        let lowest = self.fold(all, |low, key, _, is| u32x4_min(low, v128_or(key, v128_not(is))));
-        let lowest = u32x4_splat(lowest.into_iter().fold(u32::MAX, u32::min));
-        // Positions count from one here: zero stands for none.
-        let latest = self.fold(u32x4_splat(0), |latest, key, position, is| {
-            let worst = v128_and(is, i32x4_eq(key, lowest));
-            u32x4_max(latest, v128_and(worst, i32x4_add(position, u32x4_splat(1))))
-        });
-        let latest = latest.into_iter().max().unwrap_or(0).checked_sub(1)?;
-        self.positions.iter().position(|&position| position == latest)
+    /// The slots that leave first, `wanted <= FEW` of them, or fewer if there are not as many; how many they are.
+    fn worst(&self, wanted: usize) -> ([usize; FEW], usize) {
+        // In order of leaving: key, later positions first, slot.
+        let mut found = [(0, 0, 0); FEW];
+        let mut n = 0;
+        let mut bound = u32x4_splat(u32::MAX);
+        let (first, span) = (u32x4_splat(self.first), u32x4_splat(self.span));
+        for (i, positions) in self.positions.as_chunks::<4>().0.iter().enumerate() {
+            // SAFETY: the reference covers 16 readable bytes.
+            let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
+            let is = u32x4_lt(i32x4_sub(positions, first), span);
+            if !v128_any_true(v128_and(is, u32x4_le(self.keys(i, positions), bound))) {
+                continue;
+            }
+            for slot in 4 * i..4 * i + 4 {
+                let (key, position) = self.at(slot);
+                let entry = (key, !position, slot);
+                if !self.includes(position) || n == wanted && entry > found[n - 1] {
+                    continue;
+                }
+                n = (n + 1).min(wanted);
+                let place = found[..n - 1].iter().take_while(|&&other| other < entry).count();
+                found.copy_within(place..n - 1, place + 1);
+                found[place] = entry;
+                if n == wanted {
+                    bound = u32x4_splat(found[n - 1].0);
+                }
+            }
+        }
+        (found.map(|(_, _, slot)| slot), n)
     }
 
     /// The key and the position of the worst of the `staying` best.

@@ -1,0 +1,77 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { LONG_TEXT } from "../generate/bundled.ts";
+import { fail, json, succeed, withFile } from "./run.ts";
+
+Deno.test("policies lists every policy with its parameters, as text and as JSON", async () => {
+  const list = await json("policies", ["--json"]);
+  const names = list.map(({ name }: { name: string }) => name);
+  assertEquals(names, ["full", "window", "streaming_llm", "h2o", "keyformer", "tova", "snapkv", "random"]);
+  const text = await succeed("policies");
+  for (const name of names) assertStringIncludes(text, `${name}\n`);
+  assertStringIncludes(text, "tauInit=1");
+  assertStringIncludes(text, "every=1");
+});
+
+Deno.test("generate under a policy keeps what the budget says and reports it", async () => {
+  const args = ["--prompt", LONG_TEXT, "--max-tokens", "8", "--ignore-eos", "--json"];
+  const { cache, prompt_tokens } = await json("generate", [
+    ...args,
+    "--policy",
+    "keyformer:recent=0.2",
+    "--budget",
+    "64",
+  ]);
+  assertEquals([cache.policy, cache.params.recent, cache.slots], ["keyformer", 0.2, 64]);
+  assert(cache.capacity < prompt_tokens.length && cache.peak_slots <= cache.capacity);
+  assert(cache.scoring_ms > 0 && cache.used_bytes < cache.bytes);
+  const read = prompt_tokens.length + 7;
+  for (const { min, mean, max } of cache.kept) assertEquals([min, mean, max], new Array(3).fill(64 / read));
+
+  const whole = await json("generate", [
+    ...args,
+    "--policy",
+    "h2o",
+    "--budget",
+    "0.25",
+    "--prefill",
+    "whole",
+  ]);
+  assertEquals(whole.cache.slots, Math.floor(prompt_tokens.length / 4));
+  const bytes = await json("generate", [
+    ...args,
+    "--policy",
+    "window",
+    "--budget",
+    "100kB",
+    "--kv-type",
+    "q8_0,q4_0",
+  ]);
+  assert(bytes.cache.bytes <= 100e3 && bytes.cache.bytes > 80e3);
+});
+
+Deno.test("score under a policy is the loss of second halves, and what the cache takes", async () => {
+  await withFile(LONG_TEXT, async (path) => {
+    const score = (...args: string[]) => json("score", ["--text-file", path, "--context", "300", ...args]);
+    const full = await score("--policy", "full");
+    assertEquals(Object.keys(full), ["tokens", "nll", "perplexity", "kv_bytes"]);
+    const half = await score("--policy", "h2o", "--budget", "0.5");
+    const tenth = await score("--policy", "h2o", "--budget", "0.1");
+    assertEquals([half.tokens, tenth.tokens], [full.tokens, full.tokens]);
+    assert(full.kv_bytes > half.kv_bytes && half.kv_bytes > tenth.kv_bytes);
+    assert(tenth.nll > full.nll);
+    assert(Math.abs(Math.exp(half.nll) - half.perplexity) < 1e-6);
+    const everything = await score("--policy", "keyformer", "--budget", "300");
+    assert(Math.abs(everything.nll - full.nll) < 1e-9);
+  });
+});
+
+Deno.test("a policy that makes no sense is refused by its flag before a model is loaded", async () => {
+  const generate = (...args: string[]) => ["--prompt", "x", ...args];
+  await fail("generate", generate("--policy", "keyformers"), /--policy.*keyformer/);
+  await fail("generate", generate("--policy", "h2o:heavy=3"), /parameter of h2o is "heavy"/);
+  await fail("generate", generate("--policy", "h2o:recent=64", "--budget", "64"), /--budget.*at least 65/);
+  await fail("generate", generate("--budget", "0.5"), /--budget.*a policy beside it/);
+  await fail("generate", generate("--policy", "h2o", "--positions", "compact"), /--positions/);
+  await fail("generate", generate("--policy", "h2o", "--prefill", "some"), /--prefill.*whole or streaming/);
+  await fail("generate", generate("--kv-type", "q8_0,f16,f32"), /--kv-type/);
+});
