@@ -20,7 +20,7 @@ from structured import build_in_copying
 from tasks import Mix, TaskSource
 
 TOKENS_PER_STEP = 8192
-STEPS = 1850
+STEPS = 1750
 # (step at which it ends, length of the sequences, mix)
 PHASES = [
     (300, 256, Mix(period=0.25, again=0.20, facts=0.20)),

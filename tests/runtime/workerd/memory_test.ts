@@ -1,6 +1,7 @@
 /**
  * A model that fills an isolate, within its 128 MB: SmolLM2-135M's shape in Q4_0 out of R2, 2,048 tokens of prompt and 256
- * new ones; and 8,000 tokens of which a policy keeps 1,024. Local workerd enforces no limit, so the sum of WebAssembly memory, heap and buffers is the gate.
+ * new ones; and 8,000 tokens of which a policy keeps 1,024. Local workerd enforces no limit, so the sum of WebAssembly
+ * memory, heap and buffers is the gate.
  *
  * @module
  */

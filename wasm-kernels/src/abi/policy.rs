@@ -82,11 +82,7 @@ pub fn policy_pool(
     end: u32,
 ) {
     let n_slots = slots_words(n_kv_heads, capacity);
-    checked!(
-        write(out, 4 * n_kv_heads * capacity),
-        read(scores, 4 * n_heads * capacity),
-        read(slots, 4 * n_slots),
-    );
+    checked!(write(out, 4 * n_kv_heads * capacity), read(scores, 4 * n_heads * capacity), read(slots, 4 * n_slots),);
     unsafe {
         let (out, scores) = (write(out, n_kv_heads * capacity), read(scores, n_heads * capacity));
         pool::pool(out, scores, read(slots, n_slots), capacity as usize, width as usize, max != 0, end);
@@ -141,18 +137,8 @@ pub fn policy_compact(scores: u32, slots: u32, n_rows: u32, n_kv_heads: u32, cap
 
 /// Sets the score of each occupied slot to a uniform draw by (seed, layer, row, position).
 #[wasm_bindgen]
-pub fn policy_randomise(
-    scores: u32,
-    slots: u32,
-    n_rows: u32,
-    n_kv_heads: u32,
-    capacity: u32,
-    seed: u32,
-    layer: u32,
-) {
+pub fn policy_randomise(scores: u32, slots: u32, n_rows: u32, n_kv_heads: u32, capacity: u32, seed: u32, layer: u32) {
     let n_slots = slots_words(n_kv_heads, capacity);
     checked!(write(scores, 4 * n_rows * capacity), read(slots, 4 * n_slots));
-    unsafe {
-        scores::randomise(write(scores, n_rows * capacity), read(slots, n_slots), capacity as usize, seed, layer)
-    }
+    unsafe { scores::randomise(write(scores, n_rows * capacity), read(slots, n_slots), capacity as usize, seed, layer) }
 }

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn nan_comes_last_and_infinities_sort() {
-        let odd = [f32::NAN, f32::NEG_INFINITY, 1.0, f32::NAN, f32::INFINITY, -0.0, 0.0, f32::NAN, 2.0, f32::NEG_INFINITY];
+        let odd =
+            [f32::NAN, f32::NEG_INFINITY, 1.0, f32::NAN, f32::INFINITY, -0.0, 0.0, f32::NAN, 2.0, f32::NEG_INFINITY];
         for k in 0..=odd.len() {
             check(&odd, k);
         }

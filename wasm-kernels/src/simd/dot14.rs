@@ -84,16 +84,16 @@ mod form {
 
 /// Signed bytes, four per lane, ready for `dot14_add`.
 pub use form::bytes as dot14_bytes;
-/// Four numbers below 2^14 as the two words that `dot14_add` takes splatted, one for each half of a pair.
-pub use form::words as dot14_words;
-/// Sixteen numbers below 2^14, four per vector: the words of four lanes, `[0] [1]` of each next to each other.
-pub use form::pack as dot14_pack;
 /// One half of a pair: `acc + ` its part of the products.
 pub use form::dot_add as dot14_add;
 /// The sums of products of a pair of accumulators.
 pub use form::join as dot14_join;
+/// Sixteen numbers below 2^14, four per vector: the words of four lanes, `[0] [1]` of each next to each other.
+pub use form::pack as dot14_pack;
 /// A pair of accumulators that holds `128 * x`.
 pub use form::start as dot14_start;
+/// Four numbers below 2^14 as the two words that `dot14_add` takes splatted, one for each half of a pair.
+pub use form::words as dot14_words;
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +123,8 @@ mod tests {
                     dot14_add(bytes.1, u32x4_splat(words[1]), start.1),
                 );
                 let got = dot14_join(acc);
-                let wanted = |lane: usize| (0..4).map(|i| x[4 * lane + i] as i32 * w[4 * group + i] as i32).sum::<i32>() - 640;
+                let wanted =
+                    |lane: usize| (0..4).map(|i| x[4 * lane + i] as i32 * w[4 * group + i] as i32).sum::<i32>() - 640;
                 assert_eq!(got, i32x4(wanted(0), wanted(1), wanted(2), wanted(3)));
             }
         }

@@ -32,8 +32,12 @@ macro_rules! splat { ($($name:ident: $t:ty, $n:literal);+ $(;)?) => { $(
     pub fn $name(a: $t) -> v128 { [a; $n].pack() }
 )+ }; }
 splat! {
-    i8x16_splat: i8, 16; u8x16_splat: u8, 16; i16x8_splat: i16, 8; u16x8_splat: u16, 8;
-    i32x4_splat: i32, 4; u32x4_splat: u32, 4; f32x4_splat: f32, 4; i64x2_splat: i64, 2;
+    i8x16_splat: i8, 16;
+    u8x16_splat: u8, 16;
+    i16x8_splat: i16, 8;
+    i32x4_splat: i32, 4;
+    u32x4_splat: u32, 4;
+    f32x4_splat: f32, 4;
 }
 
 pub fn f32x4(a: f32, b: f32, c: f32, d: f32) -> v128 {
@@ -45,24 +49,6 @@ pub fn i32x4(a: i32, b: i32, c: i32, d: i32) -> v128 {
 pub fn u32x4(a: u32, b: u32, c: u32, d: u32) -> v128 {
     [a, b, c, d].pack()
 }
-#[allow(clippy::too_many_arguments)]
-pub fn i16x8(a: i16, b: i16, c: i16, d: i16, e: i16, f: i16, g: i16, h: i16) -> v128 {
-    [a, b, c, d, e, f, g, h].pack()
-}
-#[allow(clippy::too_many_arguments)]
-#[rustfmt::skip]
-pub fn i8x16(
-    a: i8, b: i8, c: i8, d: i8, e: i8, f: i8, g: i8, h: i8, i: i8, j: i8, k: i8, l: i8, m: i8, n: i8, o: i8, p: i8,
-) -> v128 {
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p].pack()
-}
-#[allow(clippy::too_many_arguments)]
-#[rustfmt::skip]
-pub fn u8x16(
-    a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8, j: u8, k: u8, l: u8, m: u8, n: u8, o: u8, p: u8,
-) -> v128 {
-    v128([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
-}
 
 // Two operands, lane by lane.
 macro_rules! binary { ($($name:ident: $t:ty, $n:literal, |$a:ident, $b:ident| $e:expr);+ $(;)?) => { $(
@@ -72,31 +58,35 @@ macro_rules! binary { ($($name:ident: $t:ty, $n:literal, |$a:ident, $b:ident| $e
     }
 )+ }; }
 binary! {
-    v128_and: u64, 2, |a, b| a & b; v128_or: u64, 2, |a, b| a | b; v128_xor: u64, 2, |a, b| a ^ b;
+    v128_and: u64, 2, |a, b| a & b;
+    v128_or: u64, 2, |a, b| a | b;
+    v128_xor: u64, 2, |a, b| a ^ b;
     v128_andnot: u64, 2, |a, b| a & !b;
-    i8x16_add: i8, 16, |a, b| a.wrapping_add(b); i8x16_sub: i8, 16, |a, b| a.wrapping_sub(b);
-    i16x8_add: i16, 8, |a, b| a.wrapping_add(b); i16x8_sub: i16, 8, |a, b| a.wrapping_sub(b);
-    i16x8_mul: i16, 8, |a, b| a.wrapping_mul(b);
-    i32x4_add: i32, 4, |a, b| a.wrapping_add(b); i32x4_sub: i32, 4, |a, b| a.wrapping_sub(b);
+    i8x16_add: i8, 16, |a, b| a.wrapping_add(b);
+    i8x16_sub: i8, 16, |a, b| a.wrapping_sub(b);
+    i32x4_add: i32, 4, |a, b| a.wrapping_add(b);
+    i32x4_sub: i32, 4, |a, b| a.wrapping_sub(b);
     i32x4_mul: i32, 4, |a, b| a.wrapping_mul(b);
-    i8x16_min: i8, 16, |a, b| a.min(b); i8x16_max: i8, 16, |a, b| a.max(b);
-    u8x16_min: u8, 16, |a, b| a.min(b); u8x16_max: u8, 16, |a, b| a.max(b);
-    u32x4_min: u32, 4, |a, b| a.min(b); u32x4_max: u32, 4, |a, b| a.max(b);
-    i32x4_min: i32, 4, |a, b| a.min(b); i32x4_max: i32, 4, |a, b| a.max(b);
-    f32x4_add: f32, 4, |a, b| a + b; f32x4_sub: f32, 4, |a, b| a - b;
-    f32x4_mul: f32, 4, |a, b| a * b; f32x4_div: f32, 4, |a, b| a / b;
-    f32x4_pmax: f32, 4, |a, b| if a < b { b } else { a }; f32x4_pmin: f32, 4, |a, b| if b < a { b } else { a };
+    u32x4_min: u32, 4, |a, b| a.min(b);
+    u32x4_max: u32, 4, |a, b| a.max(b);
+    i32x4_min: i32, 4, |a, b| a.min(b);
+    f32x4_add: f32, 4, |a, b| a + b;
+    f32x4_sub: f32, 4, |a, b| a - b;
+    f32x4_mul: f32, 4, |a, b| a * b;
+    f32x4_div: f32, 4, |a, b| a / b;
+    f32x4_pmax: f32, 4, |a, b| if a < b { b } else { a };
+    f32x4_pmin: f32, 4, |a, b| if b < a { b } else { a };
     f32x4_max: f32, 4, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
     f32x4_min: f32, 4, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) };
-    i8x16_eq: i8, 16, |a, b| -((a == b) as i8); i8x16_ne: i8, 16, |a, b| -((a != b) as i8);
-    i32x4_eq: i32, 4, |a, b| -((a == b) as i32); i32x4_ne: i32, 4, |a, b| -((a != b) as i32);
-    i32x4_gt: i32, 4, |a, b| -((a > b) as i32); i32x4_lt: i32, 4, |a, b| -((a < b) as i32);
-    i32x4_ge: i32, 4, |a, b| -((a >= b) as i32); i32x4_le: i32, 4, |a, b| -((a <= b) as i32);
-    u32x4_gt: u32, 4, |a, b| -((a > b) as i32); u32x4_lt: u32, 4, |a, b| -((a < b) as i32);
-    u32x4_ge: u32, 4, |a, b| -((a >= b) as i32); u32x4_le: u32, 4, |a, b| -((a <= b) as i32);
-    f32x4_eq: f32, 4, |a, b| -((a == b) as i32); f32x4_ne: f32, 4, |a, b| -((a != b) as i32);
-    f32x4_gt: f32, 4, |a, b| -((a > b) as i32); f32x4_lt: f32, 4, |a, b| -((a < b) as i32);
-    f32x4_ge: f32, 4, |a, b| -((a >= b) as i32); f32x4_le: f32, 4, |a, b| -((a <= b) as i32);
+    i8x16_eq: i8, 16, |a, b| -((a == b) as i8);
+    i32x4_eq: i32, 4, |a, b| -((a == b) as i32);
+    u32x4_gt: u32, 4, |a, b| -((a > b) as i32);
+    u32x4_lt: u32, 4, |a, b| -((a < b) as i32);
+    u32x4_ge: u32, 4, |a, b| -((a >= b) as i32);
+    u32x4_le: u32, 4, |a, b| -((a <= b) as i32);
+    f32x4_eq: f32, 4, |a, b| -((a == b) as i32);
+    f32x4_gt: f32, 4, |a, b| -((a > b) as i32);
+    f32x4_lt: f32, 4, |a, b| -((a < b) as i32);
 }
 
 // One operand, lane by lane.
@@ -106,13 +96,12 @@ macro_rules! unary { ($($name:ident: $t:ty, $n:literal, |$a:ident| $e:expr);+ $(
     }
 )+ }; }
 unary! {
-    v128_not: u64, 2, |a| !a;
-    i8x16_neg: i8, 16, |a| a.wrapping_neg(); i8x16_abs: i8, 16, |a| a.wrapping_abs();
     i32x4_neg: i32, 4, |a| a.wrapping_neg();
-    f32x4_abs: f32, 4, |a| a.abs(); f32x4_neg: f32, 4, |a| -a; f32x4_sqrt: f32, 4, |a| a.sqrt();
-    f32x4_floor: f32, 4, |a| a.floor(); f32x4_nearest: f32, 4, |a| a.round_ties_even();
-    f32x4_convert_i32x4: i32, 4, |a| a as f32; f32x4_convert_u32x4: u32, 4, |a| a as f32;
-    i32x4_trunc_sat_f32x4: f32, 4, |a| a as i32; u32x4_trunc_sat_f32x4: f32, 4, |a| a as u32;
+    f32x4_abs: f32, 4, |a| a.abs();
+    f32x4_neg: f32, 4, |a| -a;
+    f32x4_sqrt: f32, 4, |a| a.sqrt();
+    f32x4_convert_i32x4: i32, 4, |a| a as f32;
+    f32x4_convert_u32x4: u32, 4, |a| a as f32;
 }
 
 macro_rules! shift { ($($name:ident: $t:ty, $n:literal, |$a:ident, $s:ident| $e:expr);+ $(;)?) => { $(
@@ -121,11 +110,12 @@ macro_rules! shift { ($($name:ident: $t:ty, $n:literal, |$a:ident, $s:ident| $e:
     }
 )+ }; }
 shift! {
-    i8x16_shl: i8, 16, |a, s| a.wrapping_shl(s); i8x16_shr: i8, 16, |a, s| a.wrapping_shr(s);
     u8x16_shr: u8, 16, |a, s| a.wrapping_shr(s);
-    i16x8_shl: i16, 8, |a, s| a.wrapping_shl(s); i16x8_shr: i16, 8, |a, s| a.wrapping_shr(s);
+    i16x8_shl: i16, 8, |a, s| a.wrapping_shl(s);
+    i16x8_shr: i16, 8, |a, s| a.wrapping_shr(s);
     u16x8_shr: u16, 8, |a, s| a.wrapping_shr(s);
-    i32x4_shl: i32, 4, |a, s| a.wrapping_shl(s); i32x4_shr: i32, 4, |a, s| a.wrapping_shr(s);
+    i32x4_shl: i32, 4, |a, s| a.wrapping_shl(s);
+    i32x4_shr: i32, 4, |a, s| a.wrapping_shr(s);
     u32x4_shr: u32, 4, |a, s| a.wrapping_shr(s);
 }
 
@@ -137,22 +127,11 @@ macro_rules! widen { ($($name:ident: $t:ty, $n:literal -> $w:ty, $m:literal, |$a
     }
 )+ }; }
 widen! {
-    i16x8_extend_low_i8x16: i8, 16 -> i16, 8, |a, i| a[i]; i16x8_extend_high_i8x16: i8, 16 -> i16, 8, |a, i| a[8 + i];
-    i16x8_extend_low_u8x16: u8, 16 -> i16, 8, |a, i| a[i]; i16x8_extend_high_u8x16: u8, 16 -> i16, 8, |a, i| a[8 + i];
-    i32x4_extend_low_i16x8: i16, 8 -> i32, 4, |a, i| a[i]; i32x4_extend_high_i16x8: i16, 8 -> i32, 4, |a, i| a[4 + i];
-    u32x4_extend_low_u16x8: u16, 8 -> u32, 4, |a, i| a[i]; u32x4_extend_high_u16x8: u16, 8 -> u32, 4, |a, i| a[4 + i];
+    i32x4_extend_low_i16x8: i16, 8 -> i32, 4, |a, i| a[i];
+    u32x4_extend_low_u16x8: u16, 8 -> u32, 4, |a, i| a[i];
     i16x8_extadd_pairwise_i8x16: i8, 16 -> i16, 8, |a, i| a[2 * i] + a[2 * i + 1];
-    i16x8_extadd_pairwise_u8x16: u8, 16 -> i16, 8, |a, i| a[2 * i] + a[2 * i + 1];
     i32x4_extadd_pairwise_i16x8: i16, 8 -> i32, 4, |a, i| a[2 * i] + a[2 * i + 1];
 }
-
-macro_rules! extmul { ($($name:ident: $half:literal);+ $(;)?) => { $(
-    pub fn $name(a: v128, b: v128) -> v128 {
-        let (a, b) = (<[i8; 16]>::of(a), <[i8; 16]>::of(b));
-        <[i16; 8]>::pack(core::array::from_fn(|i| a[$half + i] as i16 * b[$half + i] as i16))
-    }
-)+ }; }
-extmul! { i16x8_extmul_low_i8x16: 0; i16x8_extmul_high_i8x16: 8 }
 
 pub fn i32x4_dot_i16x8(a: v128, b: v128) -> v128 {
     let (a, b) = (<[i16; 8]>::of(a), <[i16; 8]>::of(b));
@@ -160,15 +139,9 @@ pub fn i32x4_dot_i16x8(a: v128, b: v128) -> v128 {
     <[i32; 4]>::pack(core::array::from_fn(|i| product(2 * i).wrapping_add(product(2 * i + 1))))
 }
 
-fn join<T: Copy, const N: usize, const M: usize>(a: [T; N], b: [T; N], f: impl Fn(T) -> u8) -> v128 {
-    debug_assert!(2 * N == M && M <= 16);
-    v128(core::array::from_fn(|i| if i < N { f(a[i]) } else { f(b[i - N]) }))
-}
 pub fn i8x16_narrow_i16x8(a: v128, b: v128) -> v128 {
-    join::<i16, 8, 16>(Lanes::of(a), Lanes::of(b), |x| x.clamp(-128, 127) as i8 as u8)
-}
-pub fn u8x16_narrow_i16x8(a: v128, b: v128) -> v128 {
-    join::<i16, 8, 16>(Lanes::of(a), Lanes::of(b), |x| x.clamp(0, 255) as u8)
+    let (a, b) = (<[i16; 8]>::of(a), <[i16; 8]>::of(b));
+    <[i8; 16]>::pack(core::array::from_fn(|i| (if i < 8 { a[i] } else { b[i - 8] }).clamp(-128, 127) as i8))
 }
 pub fn i16x8_narrow_i32x4(a: v128, b: v128) -> v128 {
     let (a, b) = (<[i32; 4]>::of(a), <[i32; 4]>::of(b));
@@ -180,15 +153,6 @@ pub fn v128_bitselect(a: v128, b: v128, mask: v128) -> v128 {
 }
 pub fn v128_any_true(a: v128) -> bool {
     a.0.iter().any(|&x| x != 0)
-}
-pub fn i32x4_all_true(a: v128) -> bool {
-    <[i32; 4]>::of(a).iter().all(|&x| x != 0)
-}
-pub fn i32x4_bitmask(a: v128) -> u8 {
-    (0..4).map(|i| ((<[i32; 4]>::of(a)[i] < 0) as u8) << i).sum()
-}
-pub fn i8x16_bitmask(a: v128) -> u16 {
-    (0..16).map(|i| ((a.0[i] >> 7) as u16) << i).sum()
 }
 
 pub fn i8x16_swizzle(a: v128, s: v128) -> v128 {
@@ -213,20 +177,15 @@ pub fn i64x2_shuffle<const I0: usize, const I1: usize>(a: v128, b: v128) -> v128
     [I0, I1].map(|i| if i < 2 { a[i] } else { b[i - 2] }).pack()
 }
 
-macro_rules! lane { ($($extract:ident, $replace:ident: $t:ty, $n:literal);+ $(;)?) => { $(
+macro_rules! lane { ($($extract:ident: $t:ty, $n:literal);+ $(;)?) => { $(
     pub fn $extract<const I: usize>(a: v128) -> $t {
         <[$t; $n]>::of(a)[I]
     }
-    pub fn $replace<const I: usize>(a: v128, x: $t) -> v128 {
-        let mut lanes = <[$t; $n]>::of(a);
-        lanes[I] = x;
-        lanes.pack()
-    }
 )+ }; }
 lane! {
-    f32x4_extract_lane, f32x4_replace_lane: f32, 4; i32x4_extract_lane, i32x4_replace_lane: i32, 4;
-    u32x4_extract_lane, u32x4_replace_lane: u32, 4; i16x8_extract_lane, i16x8_replace_lane: i16, 8;
-    i8x16_extract_lane, i8x16_replace_lane: i8, 16; i64x2_extract_lane, i64x2_replace_lane: i64, 2;
+    f32x4_extract_lane: f32, 4;
+    i32x4_extract_lane: i32, 4;
+    u32x4_extract_lane: u32, 4;
 }
 
 // Memory. Each reads or writes as many bytes as its name says, at any alignment.
@@ -236,39 +195,15 @@ pub unsafe fn v128_load(p: *const v128) -> v128 {
 pub unsafe fn v128_store(p: *mut v128, a: v128) {
     p.write_unaligned(a)
 }
-pub unsafe fn v128_load8_splat(p: *const u8) -> v128 {
-    u8x16_splat(*p)
-}
-pub unsafe fn v128_load16_splat(p: *const u16) -> v128 {
-    u16x8_splat(p.read_unaligned())
-}
 pub unsafe fn v128_load32_splat(p: *const u32) -> v128 {
     u32x4_splat(p.read_unaligned())
 }
-pub unsafe fn v128_load64_splat(p: *const u64) -> v128 {
-    [p.read_unaligned(); 2].pack()
-}
-pub unsafe fn v128_load32_zero(p: *const u32) -> v128 {
-    [p.read_unaligned(), 0, 0, 0].pack()
-}
 pub unsafe fn v128_load64_zero(p: *const u64) -> v128 {
     [p.read_unaligned(), 0].pack()
-}
-pub unsafe fn i16x8_load_extend_i8x8(p: *const i8) -> v128 {
-    i16x8_extend_low_i8x16(v128_load64_zero(p as *const u64))
-}
-pub unsafe fn i16x8_load_extend_u8x8(p: *const u8) -> v128 {
-    i16x8_extend_low_u8x16(v128_load64_zero(p as *const u64))
 }
 pub unsafe fn i32x4_load_extend_i16x4(p: *const i16) -> v128 {
     i32x4_extend_low_i16x8(v128_load64_zero(p as *const u64))
 }
 pub unsafe fn i32x4_load_extend_u16x4(p: *const u16) -> v128 {
     u32x4_extend_low_u16x8(v128_load64_zero(p as *const u64))
-}
-pub unsafe fn v128_store32_lane<const I: usize>(a: v128, p: *mut u32) {
-    p.write_unaligned(<[u32; 4]>::of(a)[I])
-}
-pub unsafe fn v128_store64_lane<const I: usize>(a: v128, p: *mut u64) {
-    p.write_unaligned(<[u64; 2]>::of(a)[I])
 }

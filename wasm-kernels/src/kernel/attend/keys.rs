@@ -13,7 +13,7 @@ use crate::kernel::logits::max_lane;
 use super::{CHUNK, MAX_DIM, ROWS};
 use crate::kernel::kv::keys::{BLOCK, GROUP};
 use crate::kernel::kv::{KvType, Shape};
-use crate::quant::f16x4_to_f32x4;
+use crate::kernel::kv::half::Widen;
 use crate::simd::*;
 use core::mem::MaybeUninit;
 
@@ -124,7 +124,10 @@ unsafe fn score_rows<const R: usize>(
     let (q, shape) = (queries.row(first), &queries.shape);
     match shape.kind {
         KvType::F32 => each_group(logits, keys, n_groups, shape, |keys| [dot_f32::<R>(q, keys, shape.dim)]),
-        KvType::F16 => each_group(logits, keys, n_groups, shape, |keys| [dot_f16::<R>(q, keys, shape.dim)]),
+        KvType::F16 => {
+            let widen = Widen::new();
+            each_group(logits, keys, n_groups, shape, |keys| [dot_f16::<R>(q, keys, shape.dim, &widen)])
+        }
         KvType::Q8_0 => {
             let units: [v128; R] = core::array::from_fn(|r| f32x4_splat(queries.units[first + r]));
             each_group::<R, SHARED>(logits, keys, n_groups, shape, |keys| {
@@ -181,12 +184,11 @@ unsafe fn dot_f32<const R: usize>(q: *const u32, keys: *const u32, dim: usize) -
 }
 
 #[inline(always)]
-unsafe fn dot_f16<const R: usize>(q: *const u32, keys: *const u32, dim: usize) -> [v128; R] {
+unsafe fn dot_f16<const R: usize>(q: *const u32, keys: *const u32, dim: usize, widen: &Widen) -> [v128; R] {
     let mut sums = [f32x4_splat(0.0); R];
     for i in 0..dim / 2 {
         let pair = word(keys, i);
-        let even = f16x4_to_f32x4(i32x4_shr(i32x4_shl(pair, 16), 16));
-        let odd = f16x4_to_f32x4(i32x4_shr(pair, 16));
+        let (even, odd) = (widen.high(i32x4_shl(pair, 16)), widen.high(pair));
         for (r, sum) in sums.iter_mut().enumerate() {
             let q = q.add(r * STRIDE + 2 * i);
             *sum = f32x4_madd(even, v128_load32_splat(q), *sum);

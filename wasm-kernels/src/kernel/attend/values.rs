@@ -11,7 +11,8 @@ use super::softmax::Weights;
 use super::CHUNK;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
-use crate::quant::f16x4_to_f32x4;
+use crate::kernel::lanes::load;
+use crate::kernel::kv::half::Widen;
 use crate::simd::*;
 
 /// `out[row] += weights[row] · values`, over `n_slots` slots, a multiple of 32.
@@ -43,10 +44,13 @@ unsafe fn add_rows<const R: usize>(
         KvType::F32 => add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
             v128_load(values.as_ptr().add(4 * (slot * shape.dim + dim)) as *const v128)
         }),
-        KvType::F16 => add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
-            let halves = values.as_ptr().add(2 * (slot * shape.dim + dim));
-            f16x4_to_f32x4(i32x4_load_extend_i16x4(halves as *const i16))
-        }),
+        KvType::F16 => {
+            let widen = Widen::new();
+            add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
+                let halves = values.as_ptr().add(2 * (slot * shape.dim + dim));
+                widen.low(i32x4_load_extend_i16x4(halves as *const i16))
+            })
+        }
         KvType::Q8_0 => add_codes::<R, false>(out, weights, values, n_blocks, shape),
         KvType::Q4_0 => add_codes::<R, true>(out, weights, values, n_blocks, shape),
     }
@@ -123,21 +127,34 @@ unsafe fn add_floats<const R: usize>(
     dim: usize,
     value: impl Fn(usize, usize) -> v128,
 ) {
-    let (mut seen, mut n_seen) = ([0u8; CHUNK], 0);
+    let (mut seen, mut n_seen) = ([(0, [0f32; TILE]); CHUNK], 0);
     for slot in 0..n_blocks * BLOCK {
-        seen[n_seen] = slot as u8;
-        n_seen += (0..R).any(|r| weights[r].floats[slot] != 0.0) as usize;
+        let of_rows = core::array::from_fn(|r| if r < R { weights[r].floats[slot] } else { 0.0 });
+        seen[n_seen] = (slot, of_rows);
+        n_seen += of_rows.iter().any(|&weight| weight != 0.0) as usize;
     }
-    for d in (0..dim).step_by(4) {
-        let mut acc: [v128; R] = core::array::from_fn(|r| v128_load(out[r].add(d) as *const v128));
-        for &slot in &seen[..n_seen] {
-            let v = value(slot as usize, d);
-            for (r, acc) in acc.iter_mut().enumerate() {
-                *acc = f32x4_madd(v, f32x4_splat(weights[r].floats[slot as usize]), *acc);
+    for d in (0..dim).step_by(4 * D) {
+        let place = |r: usize, i: usize| out[r].add(d + 4 * i) as *mut v128;
+        let mut acc: [[v128; R]; D] = core::array::from_fn(|i| core::array::from_fn(|r| v128_load(place(r, i))));
+        for (slot, of_rows) in &seen[..n_seen] {
+            let w = load(of_rows);
+            let w = [
+                i32x4_shuffle::<0, 0, 0, 0>(w, w),
+                i32x4_shuffle::<1, 1, 1, 1>(w, w),
+                i32x4_shuffle::<2, 2, 2, 2>(w, w),
+                i32x4_shuffle::<3, 3, 3, 3>(w, w),
+            ];
+            for (i, acc) in acc.iter_mut().enumerate() {
+                let v = value(*slot, d + 4 * i);
+                for r in 0..R {
+                    acc[r] = f32x4_madd(v, w[r], acc[r]);
+                }
             }
         }
-        for r in 0..R {
-            v128_store(out[r].add(d) as *mut v128, acc[r]);
+        for (i, acc) in acc.into_iter().enumerate() {
+            for r in 0..R {
+                v128_store(place(r, i), acc[r]);
+            }
         }
     }
 }

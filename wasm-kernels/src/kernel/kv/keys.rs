@@ -13,7 +13,7 @@
 //! - A scale of 8 mantissa bits loses nothing: codes are rounded against the rounded scale, which never is too small.
 //!   Beside it fits the sum of the codes, with which queries may be offset to unsigned operands.
 use super::half::{bf16_above, f32_to_f16};
-use super::{scale_and_inverse, KvType, Shape};
+use super::{four_bits, round_bits, scale_and_inverse, KvType, Shape};
 use crate::quant::f16_to_f32;
 
 pub const GROUP: usize = 4;
@@ -112,7 +112,7 @@ fn encode(record: &mut [u32], shape: &Shape, x: &[f32]) {
                 let (scale, inverse) = scale_and_inverse(x, 127.0, round_scale);
                 let mut sum = 0;
                 for (word, x) in codes.iter_mut().zip(x.chunks_exact(4)) {
-                    let bytes: [i8; 4] = core::array::from_fn(|i| (x[i] * inverse).round_ties_even() as i8);
+                    let bytes: [i8; 4] = core::array::from_fn(|i| round_bits(x[i] * inverse) as i8);
                     sum += bytes.iter().map(|&b| b as i32).sum::<i32>();
                     *word = u32::from_le_bytes(bytes.map(|b| b as u8));
                 }
@@ -124,7 +124,7 @@ fn encode(record: &mut [u32], shape: &Shape, x: &[f32]) {
                 let (scale, inverse) = scale_and_inverse(x, 7.5, round_scale);
                 scales[b / 2] |= scale.to_bits() >> 16 << (b % 2 * 16);
                 let (low, high) = x.split_at(x.len() / 2);
-                let code = |x: f32| ((x * inverse + 8.0) as u8).min(15);
+                let code = |x: f32| four_bits(x * inverse);
                 for ((word, low), high) in codes.iter_mut().zip(low.chunks_exact(4)).zip(high.chunks_exact(4)) {
                     *word = u32::from_le_bytes(core::array::from_fn(|i| code(low[i]) | code(high[i]) << 4));
                 }

@@ -11,7 +11,7 @@
 //!   probabilities, which are not negative, are the unsigned operand.
 //! - The scale is one per slot, so that it can be multiplied into the slot's probability.
 use super::half::f32_to_f16;
-use super::{scale_and_inverse, KvType, Shape};
+use super::{four_bits, round_bits, scale_and_inverse, KvType, Shape};
 use crate::quant::f16_to_f32;
 
 pub const BLOCK: usize = 32;
@@ -59,8 +59,12 @@ pub fn write_value(values: &mut [u8], shape: &Shape, slot: usize, x: &[f32]) {
         KvType::Q8_0 => {
             let (scale, inverse) = scale_and_inverse(x, 127.0, |scale| scale);
             block[4 * slot..][..4].copy_from_slice(&scale.to_le_bytes());
-            for (dim, x) in x.iter().enumerate() {
-                block[code_place(shape.kind, slot, dim).0] = (x * inverse).round_ties_even() as i8 as u8;
+            for (i, x) in x.as_chunks::<4>().0.iter().enumerate() {
+                let place = code_place(shape.kind, slot, 4 * i).0;
+                let lanes = &mut block[place..place + 13];
+                for (j, x) in x.iter().enumerate() {
+                    lanes[4 * j] = round_bits(x * inverse) as u8;
+                }
             }
         }
         KvType::Q4_0 => {
@@ -68,7 +72,7 @@ pub fn write_value(values: &mut [u8], shape: &Shape, slot: usize, x: &[f32]) {
             block[4 * slot..][..4].copy_from_slice(&scale.to_le_bytes());
             for (dim, x) in x.iter().enumerate() {
                 let (place, shift) = code_place(shape.kind, slot, dim);
-                let code = ((x * inverse + 8.0) as u8).min(15);
+                let code = four_bits(x * inverse);
                 block[place] = block[place] & !(15 << shift) | code << shift;
             }
         }

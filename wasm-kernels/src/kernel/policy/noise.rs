@@ -109,10 +109,7 @@ fn sin_turns(t: v128) -> v128 {
     let t = f32x4_sub(f32x4_splat(0.5), t);
     let size = f32x4_abs(t);
     let folded = f32x4_pmin(size, f32x4_sub(f32x4_splat(0.5), size));
-    let p = polynomial(
-        f32x4_mul(folded, folded),
-        [39.536_71, -76.549_78, 81.601_006, -41.341_656, 6.283_185],
-    );
+    let p = polynomial(f32x4_mul(folded, folded), [39.536_71, -76.549_78, 81.601_006, -41.341_656, 6.283_185]);
     v128_or(f32x4_mul(folded, p), v128_and(t, u32x4_splat(0x8000_0000)))
 }
 
@@ -127,7 +124,10 @@ mod tests {
     }
 
     fn draws(row: Row, n: u32, draw: impl Fn(&Row, v128) -> v128) -> Vec<f64> {
-        (0..n / 4).flat_map(|i| lanes(draw(&row, u32x4(4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3)))).map(f64::from).collect()
+        (0..n / 4)
+            .flat_map(|i| lanes(draw(&row, u32x4(4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3))))
+            .map(f64::from)
+            .collect()
     }
 
     fn moments(x: &[f64]) -> (f64, f64) {

@@ -59,7 +59,11 @@ fn select_equals_a_sort() {
                     (false, false) => row[a].partial_cmp(&row[b]).unwrap(),
                     (x, y) => y.cmp(&x),
                 };
-                if with_scores { by_score.then(was[b].cmp(&was[a])) } else { was[a].cmp(&was[b]) }
+                if with_scores {
+                    by_score.then(was[b].cmp(&was[a]))
+                } else {
+                    was[a].cmp(&was[b])
+                }
             });
             leaving.truncate(occupied.len().saturating_sub(keep.budget));
             for slot in 0..CAPACITY {
@@ -115,7 +119,11 @@ fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(&Case, 
             let used = positions(&case.region, h / 2);
             let row = &case.logits[(h * N_TOKENS + t) * CAPACITY..][..CAPACITY];
             let weight = |s: usize| {
-                if used[s] > case.positions[t] { 0.0 } else { ((row[s] as f64 + noise(case, h, t, used[s])) / options.tau as f64).exp() }
+                if used[s] > case.positions[t] {
+                    0.0
+                } else {
+                    ((row[s] as f64 + noise(case, h, t, used[s])) / options.tau as f64).exp()
+                }
             };
             let sum: f64 = (0..CAPACITY).map(weight).sum();
             for s in 0..CAPACITY {
@@ -239,7 +247,11 @@ fn scores_follow_their_slots() {
         scores::randomise(&mut drawn, &region, CAPACITY, 3, 1);
         assert!(drawn.iter().enumerate().all(|(i, &x)| {
             let used = positions(&region, i / CAPACITY * 2 / n_rows);
-            if used[i % CAPACITY] == EMPTY { x == 0.0 } else { x > 0.0 && x < 1.0 }
+            if used[i % CAPACITY] == EMPTY {
+                x == 0.0
+            } else {
+                x > 0.0 && x < 1.0
+            }
         }));
     }
 }
