@@ -90,10 +90,10 @@ async function measure(wasm: WebAssembly.Module, type: GgmlTypeInfo, nTokens: nu
     end: 0,
   });
   k.memory.grow(Math.ceil((at.end - k.memory.buffer.byteLength) / 65536));
-  const memory = k.memory.buffer;
+  const memory = k.memory.buffer as ArrayBuffer;
   fillWeights(memory, at.weights, n * matrix, type);
   for (let i = 0; i < n; i++) k.repack(at.weights + i * matrix, at.scratch, ROWS, columns, type.id);
-  const x = new Float32Array(memory, at.x, nTokens * columns).map((_, i) => Math.sin(1.37 * i));
+  const x = new Float32Array(memory, at.x, nTokens * columns).map((_, i) => Math.sin(1.37 * i) + 0.5);
   new Float32Array(memory, at.x, x.length).set(x);
 
   const input = PLAIN.has(type.name) ? at.x : at.xq;

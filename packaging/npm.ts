@@ -11,7 +11,7 @@ import { dependencies } from "./import_map.ts";
 const root = new URL("../", import.meta.url);
 const out = new URL("dist/npm/", root);
 
-const ENTRIES = ["workers", "deno", "node", "browser", "manual", "server"];
+const ENTRIES = ["workers", "deno", "node", "browser", "manual", "server", "ai_sdk"];
 const RAW = ["src/kernels/wasm/simd128.wasm", "src/kernels/wasm/relaxed.wasm"];
 
 const file = (entry: string) => `./src/entry/${entry}.js`;
@@ -33,7 +33,7 @@ const exports = {
     browser: file("browser"),
     default: { types: types("manual"), default: file("manual") },
   },
-  ...Object.fromEntries(ENTRIES.map((entry) => [`./${entry}`, subpath(entry)])),
+  ...Object.fromEntries(ENTRIES.map((entry) => [`./${entry.replace("_", "-")}`, subpath(entry)])),
   ...Object.fromEntries(RAW.map((path) => [path.replace("src/kernels/wasm", "."), `./${path}`])),
 };
 

@@ -12,6 +12,9 @@ import { type CachePlan, layerBudgets, type PolicySpace } from "./cache_plan.ts"
 import { LayerView } from "./layer_view.ts";
 import type { Policy } from "./policy.ts";
 
+/** Position of an empty slot. */
+const EMPTY = 2 ** 32 - 1;
+
 /** Who wants to see rows of attention logits. */
 export interface Watcher {
   /** Rows of the current call from this one on are wanted. */
@@ -24,6 +27,13 @@ export interface Watcher {
   observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void;
 }
 
+/** What one KV head holds, in order of position. */
+export interface HeldTokens {
+  readonly positions: readonly number[];
+  /** Score of each; none where the policy has none per KV head or layer. */
+  readonly scores: readonly number[];
+}
+
 /** Keeps one sequence's cache within its budget. */
 export class CacheKeeper implements Watcher {
   readonly policy: Policy;
@@ -33,6 +43,7 @@ export class CacheKeeper implements Watcher {
   readonly #view: LayerView;
   readonly #headers: readonly Uint32Array[];
   readonly #caches: readonly LayerCache[];
+  readonly #scores: readonly Floats[];
   #budgets: readonly number[];
   #firstRow = 0;
   /** Tokens of the prompt that come after the current chunk. */
@@ -54,6 +65,7 @@ export class CacheKeeper implements Watcher {
     this.tile = plan.tile;
     this.#plan = plan;
     this.#caches = caches;
+    this.#scores = space.scores;
     const shared = plan.policy.shared ?? false;
     this.#view = new LayerView(kernels, nHeads, nKvHeads, caches, space.scores, space.scratch, shared, given);
     this.#headers = caches.map(({ slots }) =>
@@ -84,6 +96,27 @@ export class CacheKeeper implements Watcher {
         return this.#headers[layer][header] - this.#headers[layer][header + 1];
       })
     );
+  }
+
+  /** A copy of what is held, by layer and KV head; for looking at, not for every token. */
+  contents(): HeldTokens[][] {
+    return this.#caches.map(({ nKvHeads, capacity }, layer) => {
+      const handle = this.#scores[layer];
+      const rows = handle === undefined ? 0 : handle.length / capacity;
+      const scores = rows === 1 || rows === nKvHeads
+        ? new Float32Array(this.#headers[layer].buffer, handle.offset, handle.length)
+        : undefined;
+      return Array.from({ length: nKvHeads }, (_, head) => {
+        const slots = this.#headers[layer].subarray(head * (4 + capacity) + 4, (head + 1) * (4 + capacity));
+        const held = [...slots.keys()].filter((slot) => slots[slot] !== EMPTY)
+          .sort((a, b) => slots[a] - slots[b]);
+        const row = rows === 1 ? 0 : head;
+        return {
+          positions: held.map((slot) => slots[slot]),
+          scores: scores === undefined ? [] : held.map((slot) => scores[row * capacity + slot]),
+        };
+      });
+    });
   }
 
   /** Whether a token more has no slot; only policies that don't act in steps get there. */

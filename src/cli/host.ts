@@ -52,6 +52,36 @@ export async function readText(path: string): Promise<string | undefined> {
   }
 }
 
+/** Writes a whole text file. */
+export async function writeText(path: string, text: string): Promise<void> {
+  await Deno.writeTextFile(path, text);
+}
+
+/** A file in pieces of `size` bytes, the last one shorter. */
+export async function* fileChunks(path: string, size: number): AsyncGenerator<Uint8Array> {
+  using file = await Deno.open(path, { read: true });
+  const buffer = new Uint8Array(size);
+  for (;;) {
+    let filled = 0;
+    while (filled < size) {
+      const n = await file.read(buffer.subarray(filled));
+      if (n === null) break;
+      filled += n;
+    }
+    if (filled > 0) yield buffer.subarray(0, filled);
+    if (filled < size) return;
+  }
+}
+
+/** Makes a folder, unless it exists. */
+export const makeFolder = (path: string): Promise<void> => Deno.mkdir(path, { recursive: true });
+
+/** Writes a file beside its place and moves it there, so that it is never half of one. */
+export async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
+  await Deno.writeFile(`${path}.part`, bytes);
+  await Deno.rename(`${path}.part`, path);
+}
+
 /** Lines of standard input, as they are entered. */
 export async function* inputLines(): AsyncGenerator<string> {
   let rest = "";

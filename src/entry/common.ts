@@ -7,6 +7,7 @@ export type { LoadModelOptions } from "../runtime/load_model.ts";
 export { planModel } from "../runtime/plan_model.ts";
 export type { FileInput, ModelInput, SourceOptions } from "../runtime/open_source.ts";
 export type { RangeReader } from "../runtime/range_file.ts";
+export { type OpenShard, openShards, type ShardManifest } from "../runtime/shards.ts";
 export type { Progress } from "../gguf/source.ts";
 
 export { generate } from "../generate.ts";
@@ -27,6 +28,7 @@ export type { ModelPlan, PlanOptions } from "../model/plan.ts";
 export type { PrefillOptions, Sequence } from "../model/sequence.ts";
 export type { CacheReport, KeptShare } from "../cache/cache_report.ts";
 export type { CacheOptions } from "../cache/cache_plan.ts";
+export type { HeldTokens } from "../cache/cache_keeper.ts";
 export { everyNSteps, perLayer, pyramid } from "../cache/wrappers.ts";
 export type {
   Keep,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { CacheKeeper } from "../cache/cache_keeper.ts";
+import { CacheKeeper, type HeldTokens } from "../cache/cache_keeper.ts";
 import { type CacheReport, reportCache } from "../cache/cache_report.ts";
 import { OptionError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
@@ -182,6 +182,11 @@ export class Sequence {
   /** What the cache holds and takes. */
   cache(): CacheReport {
     return reportCache(this.#plan.cache, this.#plan.scores, this.#keeper, this.#position);
+  }
+
+  /** A copy of what a policy has kept, by layer and KV head; nothing under `full`. */
+  cacheContents(): HeldTokens[][] {
+    return this.#keeper?.contents() ?? [];
   }
 
   /** Takes `ids` through all layers, chunk by chunk; `visit` sees the finished rows of each chunk. */

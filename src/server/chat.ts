@@ -7,7 +7,7 @@ import { encodePrompt } from "../generate/encode_prompt.ts";
 import type { TokenEvent } from "../generate/options.ts";
 import { Metadata } from "../gguf/metadata.ts";
 import type { Model } from "../model/engine.ts";
-import { applyChatTemplate, type Tokenizer } from "../tokenizer/mod.ts";
+import { applyChatTemplate, type ChatMessage, type Tokenizer } from "../tokenizer/mod.ts";
 import type { Shape } from "./answer.ts";
 import { ApiError } from "./api_error.ts";
 import { samplingOptions } from "./sampling.ts";
@@ -29,15 +29,24 @@ export function chatTask(model: Model, request: ChatRequest, template: string | 
     role: role === "developer" ? "system" : role,
     content: Array.isArray(content) ? content.map(({ text }) => text).join("") : content ?? "",
   }));
-  const text = applyChatTemplate(withTemplate(model.metadata, template), messages);
   return {
-    ids: encodePrompt(model.tokenizer, text, { parseSpecial: true }),
+    ids: chatIds(model, messages, template),
     options: {
       ...samplingOptions(request, request.max_completion_tokens ?? request.max_tokens),
       logprobs: request.logprobs ? request.top_logprobs ?? 0 : false,
     },
     cachePrompt: request.cache_prompt ?? true,
   };
+}
+
+/** The tokens of a conversation up to where the model's turn begins. Throws as {@link chatTask} does. */
+export function chatIds(
+  model: Model,
+  messages: readonly ChatMessage[],
+  template: string | undefined,
+): number[] {
+  const text = applyChatTemplate(withTemplate(model.metadata, template), messages);
+  return encodePrompt(model.tokenizer, text, { parseSpecial: true });
 }
 
 function withTemplate(metadata: Metadata, template: string | undefined): Metadata {

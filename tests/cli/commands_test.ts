@@ -1,7 +1,18 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { fail, json, run, succeed, withFile } from "./run.ts";
 
-const COMMANDS = ["demo", "generate", "chat", "score", "logits", "tokenize", "inspect", "plan", "policies"];
+const COMMANDS = [
+  "demo",
+  "generate",
+  "chat",
+  "score",
+  "logits",
+  "tokenize",
+  "inspect",
+  "plan",
+  "policies",
+  "inspect-cache",
+];
 const MODEL = "models/locket-books-q8_0.gguf";
 
 for (const name of COMMANDS) {
@@ -69,7 +80,7 @@ Deno.test("chat answers each line by the model's template, and remembers", async
     const options = ["--model", path, "--temperature", "0", "--max-tokens", "8", "--ignore-eos"];
     const first = (await succeed("chat", options, "Good morning\n")).slice(0, -1);
     const both = await succeed("chat", options, "Good morning\n\nWho is there?\n");
-    const prompt = `user: Good morning\nassistant:${first}\nuser: Who is there?\nassistant:`;
+    const prompt = `user: Good morning\nassistant: ${first}\nuser: Who is there?\nassistant:`;
     const whole = await json("generate", ["--prompt", prompt, "--max-tokens", "8", "--ignore-eos"]);
     assertEquals(both, `${first}\n${whole.text}\n`);
     const reset = await succeed("chat", options, "Good morning\n/reset\nGood morning\n/exit\nGood morning\n");

@@ -65,6 +65,36 @@ Deno.test("score under a policy is the loss of second halves, and what the cache
   });
 });
 
+Deno.test("inspect-cache writes one page with every step, that loads nothing", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".html" });
+  const said = await succeed("inspect-cache", [
+    "--html",
+    path,
+    "--max-tokens",
+    "5",
+    "--budget",
+    "12",
+    "--prompt",
+    "</script> " + LONG_TEXT.slice(0, 200),
+  ]);
+  assertStringIncludes(said, "5 of reply");
+  const page = await Deno.readTextFile(path);
+  await Deno.remove(path);
+  assert(!/https?:\/\/|src=/.test(page));
+  const story = JSON.parse(/<script type="application\/json" id="story">([^<]+)<\/script>/.exec(page)![1]);
+  assertEquals(story.steps.length, 6);
+  assertEquals(story.tokens.length, story.promptTokens + 5);
+  for (const layers of story.steps) {
+    for (const { positions, scores } of layers.flat()) {
+      assertEquals([positions.length, scores.length], [12, 12]);
+    }
+  }
+  for (const curve of story.mass) {
+    assert(curve.every((value: number, i: number) => i === 0 || value >= curve[i - 1]));
+  }
+  assert(story.mass.every((curve: number[]) => Math.abs(curve.at(-1)! - 1) < 1e-6));
+});
+
 Deno.test("a policy that makes no sense is refused by its flag before a model is loaded", async () => {
   const generate = (...args: string[]) => ["--prompt", "x", ...args];
   await fail("generate", generate("--policy", "keyformers"), /--policy.*keyformer/);

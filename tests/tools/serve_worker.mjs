@@ -1,13 +1,13 @@
 /**
  * Serves a Worker in the real workerd until standard input ends. Started by `worker.ts` with one argument, a JSON object:
  * `{ modules: [{ type, path, file }], compatibilityDate, compatibilityFlags, bindings, r2: { BUCKET: { key: file } },
- * kv: [NAMESPACE], durableObjects: { BINDING: class } }`. Prints `{ url, inspector, pid }` in one line when it is ready.
+ * assets: { directory, binding } }`. Prints `{ url, inspector, pid }` in one line when it is ready.
  */
 import { readFile } from "node:fs/promises";
 import { readdirSync, readFileSync } from "node:fs";
 import { Miniflare } from "miniflare";
 
-const { modules, r2 = {}, kv = [], durableObjects = {}, ...options } = JSON.parse(process.argv[2]);
+const { modules, r2 = {}, assets, ...options } = JSON.parse(process.argv[2]);
 
 const worker = new Miniflare({
   port: 0,
@@ -16,8 +16,14 @@ const worker = new Miniflare({
     modules.map(async ({ type, path, file }) => ({ type, path, contents: await readFile(file) })),
   ),
   r2Buckets: Object.keys(r2),
-  kvNamespaces: kv,
-  durableObjects,
+  // every request goes to the Worker, which asks for assets by their binding
+  ...(assets &&
+    {
+      assets: {
+        ...assets,
+        routerConfig: { has_user_worker: true, invoke_user_worker_ahead_of_assets: true },
+      },
+    }),
   ...options,
 });
 const url = await worker.ready;

@@ -14,8 +14,8 @@ export interface WorkerOptions {
   readonly bindings?: Readonly<Record<string, unknown>>;
   /** Buckets with the files that lie in them. */
   readonly r2?: Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly kv?: readonly string[];
-  readonly durableObjects?: Readonly<Record<string, string>>;
+  /** A folder of static assets, bound as `ASSETS`. */
+  readonly assets?: { readonly directory: string; readonly binding: string };
 }
 
 /** A Worker that serves. */

@@ -30,7 +30,8 @@ fn silu(x: v128) -> v128 {
 #[inline(always)]
 fn gelu_tanh(x: v128) -> v128 {
     // 2u = 2 √(2/π) (x + 0.044715 x³)
-    let cubic = f32x4_madd(f32x4_mul(x, x), f32x4_splat(0.071_354_81), f32x4_splat(1.595_769_1));
+    const SLOPE: f32 = core::f32::consts::FRAC_2_SQRT_PI * core::f32::consts::SQRT_2;
+    let cubic = f32x4_madd(f32x4_mul(x, x), f32x4_splat(0.044_715 * SLOPE), f32x4_splat(SLOPE));
     f32x4_mul(x, sigmoid(f32x4_mul(x, cubic)))
 }
 

@@ -11,8 +11,8 @@
 //! - The coefficients are weighted minimax fits (Lawson's iteration in float64), rounded to f32; `exp` and `tanh` stay
 //!   within 2 ulp, `gelu_erf`'s distribution function within 3e-7.
 use crate::simd::*;
+use core::f32::consts::{FRAC_2_SQRT_PI, LOG2_E};
 
-const LOG2_E: f32 = core::f32::consts::LOG2_E;
 const LN2_HIGH: f32 = 0.693_359_4;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 const ROUND: f32 = 12_582_912.0;
@@ -125,7 +125,7 @@ pub fn normal_cdf(x: v128) -> v128 {
     let half = f32x4_splat(0.5);
     let p = polynomial(
         f32x4_mul(z, z),
-        [7.889_123e-5, -8.020_842e-4, 5.189_535_7e-3, -2.685_444_4e-2, 0.112_836, -0.376_126_26, 1.128_379_1],
+        [7.889_123e-5, -8.020_842e-4, 5.189_535_7e-3, -2.685_444_4e-2, 0.112_836, -0.376_126_26, FRAC_2_SQRT_PI],
     );
     let near = f32x4_mul(half, f32x4_sub(f32x4_splat(1.0), f32x4_mul(z, p)));
     let q = polynomial(

@@ -36,58 +36,74 @@ const TINY: f32 = 1e-36;
 
 /// `xq` = `n_tokens` rows `x` of `n_cols` columns.
 pub fn quantize(xq: &mut [u8], x: &[f32], n_tokens: usize, n_cols: usize) {
-    let row = quantized_bytes(n_cols);
-    for (token, x) in x.chunks_exact(n_cols).enumerate() {
-        let (interleaved, place) = (token < (n_tokens & !3), token & 3);
-        let rows = &mut xq[if interleaved { (token - place) * row } else { token * row }..];
-        for (i, x) in x.chunks_exact(COLUMNS).enumerate() {
-            let words = unsafe { quantize_block(x.as_ptr()) };
-            let (first, step) = if interleaved { (4 * i * WORDS + place, 4) } else { (i * WORDS, 1) };
-            for (j, word) in words.into_iter().enumerate() {
-                rows[4 * (first + j * step)..][..4].copy_from_slice(&word.to_le_bytes());
+    // 1.5 * 2^23: added to a float, it leaves the nearest integer in the low bits.
+    let magic = opaque(f32x4_splat(12_582_912.0));
+    let (grouped, row) = (n_tokens & !3, quantized_bytes(n_cols));
+    let (fours, ones) = xq[..n_tokens * row].split_at_mut(grouped * row);
+    let (x_fours, x_ones) = x[..n_tokens * n_cols].split_at(grouped * n_cols);
+    for (to, x) in fours.chunks_exact_mut(4 * row).zip(x_fours.chunks_exact(4 * n_cols)) {
+        for (i, to) in to.chunks_exact_mut(4 * BLOCK).enumerate() {
+            let token = |t: usize| unsafe { quantize_block(x.as_ptr().add(t * n_cols + i * COLUMNS), magic) };
+            let blocks = [token(0), token(1), token(2), token(3)];
+            for part in 0..3 {
+                let words = transpose(blocks.map(|block| block[part]));
+                words.iter().enumerate().for_each(|(j, &word)| store(to, 64 * part + 16 * j, word));
             }
         }
     }
+    for (to, x) in ones.chunks_exact_mut(BLOCK).zip(x_ones.chunks_exact(COLUMNS)) {
+        let block = unsafe { quantize_block(x.as_ptr(), magic) };
+        block.iter().enumerate().for_each(|(part, &words)| store(to, 16 * part, words));
+    }
 }
 
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+fn store(to: &mut [u8], at: usize, value: v128) {
+    unsafe { v128_store(to[at..at + 16].as_mut_ptr() as *mut v128, value) }
+}
+
+/// Lane j of vector i becomes lane i of vector j.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+fn transpose([a, b, c, d]: [v128; 4]) -> [v128; 4] {
+    let (ab, cd) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<0, 4, 1, 5>(c, d));
+    let (ab2, cd2) = (i32x4_shuffle::<2, 6, 3, 7>(a, b), i32x4_shuffle::<2, 6, 3, 7>(c, d));
+    [
+        i64x2_shuffle::<0, 2>(ab, cd),
+        i64x2_shuffle::<1, 3>(ab, cd),
+        i64x2_shuffle::<0, 2>(ab2, cd2),
+        i64x2_shuffle::<1, 3>(ab2, cd2),
+    ]
+}
+
+/// The 48 bytes of a block.
+///
 /// # Safety
 /// 32 floats are readable at `x`.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-unsafe fn quantize_block(x: *const f32) -> [u32; WORDS] {
+unsafe fn quantize_block(x: *const f32, magic: v128) -> [v128; 3] {
     let x: [v128; 8] = core::array::from_fn(|i| v128_load(x.add(4 * i) as *const v128));
-    let largest = x.iter().fold(f32x4_splat(0.0), |m, &v| f32x4_max(m, f32x4_abs(v)));
-    let largest = f32x4_max(largest, i64x2_shuffle::<1, 0>(largest, largest));
-    let largest = f32x4_extract_lane::<0>(f32x4_max(largest, i32x4_shuffle::<1, 0, 3, 2>(largest, largest)));
-    let factor = f32x4_splat(if largest < TINY { 0.0 } else { 127.0 / largest });
-    let scale = if largest < TINY { 0.0 } else { largest / 127.0 };
+    // Sizes compare like their bits, and those of infinities and NaN are the largest.
+    let largest = x.map(|v| f32x4_abs(v)).into_iter().reduce(|a, b| i32x4_max(a, b)).unwrap_unchecked();
+    let largest = i32x4_max(largest, i64x2_shuffle::<1, 0>(largest, largest));
+    let largest = f32x4_extract_lane::<0>(i32x4_max(largest, i32x4_shuffle::<1, 0, 3, 2>(largest, largest)));
+    let (scale, factor) = if largest < TINY { (0.0, 0.0) } else { (largest / 127.0, 127.0 / largest) };
 
-    // Adding 1.5 * 2^23 leaves the rounded integer in the low bits.
-    let magic = f32x4_splat(12_582_912.0);
-    let code = x.map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, factor), magic), magic));
-    let half = |h: usize| {
-        let [a, b, c, d] = [code[4 * h], code[4 * h + 1], code[4 * h + 2], code[4 * h + 3]];
-        i8x16_narrow_i16x8(i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d))
-    };
-    let sum = |codes: v128| {
-        let quarters = i32x4_extadd_pairwise_i16x8(i16x8_extadd_pairwise_i8x16(codes));
-        let halves = i32x4_add(quarters, i64x2_shuffle::<1, 0>(quarters, quarters));
-        i32x4_extract_lane::<0>(halves) + i32x4_extract_lane::<1>(halves)
-    };
-    let codes = [half(0), half(1)];
-    let (first, all) = (sum(codes[0]), sum(codes[0]) + sum(codes[1]));
-    let word = |i: usize| match i % 4 {
-        0 => u32x4_extract_lane::<0>(codes[i / 4]),
-        1 => u32x4_extract_lane::<1>(codes[i / 4]),
-        2 => u32x4_extract_lane::<2>(codes[i / 4]),
-        _ => u32x4_extract_lane::<3>(codes[i / 4]),
-    };
-    core::array::from_fn(|i| match i {
-        0..FIELDS => word(i),
-        8 => scale.to_bits(),
-        9 => (scale * all as f32).to_bits(),
-        10 => -all as u32,
-        _ => -first as u32,
-    })
+    let factor = f32x4_splat(factor);
+    let codes = x.map(|v| i32x4_sub(f32x4_add(f32x4_mul(v, factor), magic), magic));
+    let [a, b, c, d, e, f, g, h] = codes;
+    let first = i32x4_add(i32x4_add(a, b), i32x4_add(c, d));
+    let second = i32x4_add(i32x4_add(e, f), i32x4_add(g, h));
+    let pairs = i32x4_add(i32x4_shuffle::<0, 4, 1, 5>(first, second), i32x4_shuffle::<2, 6, 3, 7>(first, second));
+    let sums = i32x4_add(pairs, i64x2_shuffle::<1, 0>(pairs, pairs));
+    // Those of a block with a NaN mean nothing, and may wrap.
+    let minus_first = i32x4_extract_lane::<0>(sums).wrapping_neg();
+    let minus_sum = minus_first.wrapping_sub(i32x4_extract_lane::<1>(sums));
+    let scaled_sum = -scale * minus_sum as f32;
+    [
+        i8x16_narrow_i16x8(i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d)),
+        i8x16_narrow_i16x8(i16x8_narrow_i32x4(e, f), i16x8_narrow_i32x4(g, h)),
+        i32x4(scale.to_bits() as i32, scaled_sum.to_bits() as i32, minus_sum, minus_first),
+    ]
 }
 
 /// Codes and scale of the block of a token that holds column `column`: for the few rows that have no vectors.
@@ -142,7 +158,7 @@ mod tests {
 
     #[test]
     fn nan_and_infinity_are_not_swallowed() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = [1.0; 32];
             x[17] = bad;
             let mut xq = [0u8; BLOCK];

@@ -98,9 +98,9 @@ mod tests {
                 for (head, (x, got)) in x.chunks(head_dim).zip(got.chunks(head_dim)).enumerate() {
                     let position = positions[head / n_heads] as f64;
                     assert_eq!(x[rope_dims..], got[rope_dims..]);
-                    for i in 0..half {
+                    for (i, &inv_freq) in inv_freq.iter().enumerate() {
                         let (a, b) = if style == RopeStyle::Halves { (i, i + half) } else { (2 * i, 2 * i + 1) };
-                        let (sin, cos) = (position * inv_freq[i] as f64).sin_cos();
+                        let (sin, cos) = (position * inv_freq as f64).sin_cos();
                         close(got[a], 1.1 * (x[a] as f64 * cos - x[b] as f64 * sin), 2e-6);
                         close(got[b], 1.1 * (x[a] as f64 * sin + x[b] as f64 * cos), 2e-6);
                     }

@@ -33,12 +33,6 @@ pub fn f16x4_to_f32x4_with(h: v128, masks: &HalfMasks) -> v128 {
     v128_or(i32x4_min(normal, subnormal), v128_and(h, masks.sign))
 }
 
-/// `f16x4_to_f32x4_with` where no loop has its constants at hand.
-#[cfg_attr(target_arch = "wasm32", inline(always))]
-pub fn f16x4_to_f32x4(h: v128) -> v128 {
-    f16x4_to_f32x4_with(h, &HalfMasks::new(|word| u32x4_splat(word)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ mod scales_6bit;
 mod vectors;
 
 pub use group::{load, Group, GROUP_COLUMNS};
-pub use half::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4, f16x4_to_f32x4_with};
+pub use half::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4_with};
 pub use interleave::{interleave, unpack_lane};
 pub use iq4::{Iq4Nl, Iq4Xs};
 pub use masks::Masks;

@@ -70,6 +70,7 @@ binary! {
     u32x4_min: u32, 4, |a, b| a.min(b);
     u32x4_max: u32, 4, |a, b| a.max(b);
     i32x4_min: i32, 4, |a, b| a.min(b);
+    i32x4_max: i32, 4, |a, b| a.max(b);
     f32x4_add: f32, 4, |a, b| a + b;
     f32x4_sub: f32, 4, |a, b| a - b;
     f32x4_mul: f32, 4, |a, b| a * b;

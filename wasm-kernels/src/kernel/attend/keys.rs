@@ -9,11 +9,11 @@
 //! Q4_0: the query becomes signed bytes per block of 32, the codes are the unsigned operand; -7.5 times the bytes' sum
 //! is the offset.
 use super::rows::{Logits, TILE};
-use crate::kernel::logits::max_lane;
 use super::{CHUNK, MAX_DIM, ROWS};
+use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK, GROUP};
 use crate::kernel::kv::{KvType, Shape};
-use crate::kernel::kv::half::Widen;
+use crate::kernel::logits::max_lane;
 use crate::simd::*;
 use core::mem::MaybeUninit;
 

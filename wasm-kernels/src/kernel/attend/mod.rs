@@ -17,6 +17,8 @@
 //!   rounding; queries before 4-bit keys take 8 bits.
 //! - A chunk that no row may see is skipped, and one that all rows see completely is not masked.
 //! - Bound by the byte dots, two per 16 products.
+// Rows, groups and dims run through several arrays at once.
+#![allow(clippy::needless_range_loop)]
 mod keys;
 mod rows;
 mod softmax;

@@ -46,7 +46,14 @@ impl Owned {
 }
 
 /// One row by the textbook: (out, logits, log-sum-exp).
-fn naive(q: &[f32], position: u32, slope: f64, kv_head: usize, owned: &Owned, o: &Options) -> (Vec<f64>, Vec<f64>, f64) {
+fn naive(
+    q: &[f32],
+    position: u32,
+    slope: f64,
+    kv_head: usize,
+    owned: &Owned,
+    o: &Options,
+) -> (Vec<f64>, Vec<f64>, f64) {
     let capacity = owned.key.capacity;
     let words = owned.key.key_bytes() / 4;
     let n_slots = owned.slots[kv_head * (4 + capacity)] as usize;
@@ -188,7 +195,9 @@ fn windows_caps_and_slopes() {
     for kind in TYPES {
         let mut owned = Owned::new(2, shape(kind, 64, 416), shape(kind, 64, 416));
         owned.append(&mut random, &(0..400).collect::<Vec<_>>());
-        for (softcap, window, alibi) in [(0.0, 33, false), (5.0, 0, false), (0.0, 0, true), (2.0, 150, true), (0.0, 1, false)] {
+        for (softcap, window, alibi) in
+            [(0.0, 33, false), (5.0, 0, false), (0.0, 0, true), (2.0, 150, true), (0.0, 1, false)]
+        {
             let options = Options { softcap, window, ..options(64) };
             check(&owned, &mut random, &[0, 130, 131, 399], 2, options, alibi);
         }

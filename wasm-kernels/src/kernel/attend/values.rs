@@ -9,19 +9,18 @@
 use super::rows::{Row, TILE};
 use super::softmax::Weights;
 use super::CHUNK;
+use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::lanes::load;
-use crate::kernel::kv::half::Widen;
 use crate::simd::*;
 
 /// `out[row] += weights[row] · values`, over `n_slots` slots, a multiple of 32.
 pub fn add(out: &mut [f32], rows: &[Row], weights: &[Weights; TILE], values: &[u8], n_slots: usize, shape: Shape) {
     let n_blocks = n_slots / BLOCK;
     let values = &values[..n_blocks * shape.value_block_bytes()];
-    let places: [*mut f32; TILE] = core::array::from_fn(|i| {
-        out[rows[i.min(rows.len() - 1)].in_q * shape.dim..][..shape.dim].as_mut_ptr()
-    });
+    let places: [*mut f32; TILE] =
+        core::array::from_fn(|i| out[rows[i.min(rows.len() - 1)].in_q * shape.dim..][..shape.dim].as_mut_ptr());
     // SAFETY: `places` are rows of `out` of `shape.dim` floats, as many as `rows`; `values` holds whole blocks.
     unsafe {
         match rows.len() {

@@ -14,6 +14,7 @@
 //!   Beside it fits the sum of the codes, with which queries may be offset to unsigned operands.
 use super::half::{bf16_above, f32_to_f16};
 use super::{four_bits, round_bits, scale_and_inverse, KvType, Shape};
+#[cfg(test)]
 use crate::quant::f16_to_f32;
 
 pub const GROUP: usize = 4;
@@ -66,6 +67,7 @@ pub fn write_key(keys: &mut [u32], shape: &Shape, slot: usize, x: &[f32]) {
 }
 
 /// The key in a slot, as attention sees it.
+#[cfg(test)]
 pub fn read_key(keys: &[u32], shape: &Shape, slot: usize, x: &mut [f32]) {
     let words = shape.key_words();
     let first = first_word(words, slot);
@@ -73,7 +75,9 @@ pub fn read_key(keys: &[u32], shape: &Shape, slot: usize, x: &mut [f32]) {
     let codes = shape.key_scale_words();
     match shape.kind {
         KvType::F32 => x.iter_mut().enumerate().for_each(|(i, x)| *x = f32::from_bits(word(i))),
-        KvType::F16 => x.iter_mut().enumerate().for_each(|(i, x)| *x = f16_to_f32((word(i / 2) >> (i % 2 * 16)) as u16)),
+        KvType::F16 => {
+            x.iter_mut().enumerate().for_each(|(i, x)| *x = f16_to_f32((word(i / 2) >> (i % 2 * 16)) as u16))
+        }
         KvType::Q8_0 => x.iter_mut().enumerate().for_each(|(i, x)| {
             let scale = f32::from_bits(word(i / BLOCK) & 0xffff_0000);
             *x = scale * (word(codes + i / 4) >> (i % 4 * 8)) as i8 as f32;
