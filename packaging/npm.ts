@@ -14,6 +14,9 @@ const out = new URL("dist/npm/", root);
 const ENTRIES = ["workers", "deno", "node", "browser", "manual", "server", "ai_sdk"];
 const RAW = ["src/kernels/wasm/simd128.wasm", "src/kernels/wasm/relaxed.wasm"];
 
+/** Written by wasm-bindgen, so the compiler does not emit it. */
+const KERNEL_TYPES = "src/kernels/wasm/kernels.d.ts";
+
 const file = (entry: string) => `./src/entry/${entry}.js`;
 const types = (entry: string) => `./src/entry/${entry}.d.ts`;
 const subpath = (entry: string) => ({
@@ -43,7 +46,7 @@ const entries = ENTRIES.map((entry) => `src/entry/${entry}.ts`);
 const files = await bundle(root, entries);
 files.push(...declarations(root, entries));
 const encoder = new TextEncoder();
-for (const path of [...RAW, "README.md", "LICENSE"]) {
+for (const path of [...RAW, KERNEL_TYPES, "README.md", "LICENSE"]) {
   files.push({ path, bytes: await Deno.readFile(new URL(path, root)) });
 }
 files.push({

@@ -1,0 +1,47 @@
+/**
+ * The types of the package as it is installed, for who compiles with TypeScript.
+ *
+ * @module
+ */
+import { assertEquals } from "@std/assert";
+import ts from "typescript";
+import { installedApp } from "../tools/tools.ts";
+
+const PROGRAM = `
+import { generate, loadModel, type ModelPlan } from "@locket/locket";
+import { locket } from "@locket/locket/ai-sdk";
+import { loadModel as loadByHand } from "@locket/locket/manual";
+import { createServer } from "@locket/locket/server";
+import { r2Object } from "@locket/locket/workers";
+
+const model = await loadModel("x", { context: 5 });
+export const plan: ModelPlan = model.plan;
+for await (const { text, id } of generate(model, "x")) console.log(text.length, id.toFixed());
+await createServer(() => Promise.resolve(model), { queue: 3 }).fetch(new Request("x"));
+export const id: string = locket(model).modelId;
+await loadByHand("x", { kernels: { simd128: new URL("file:///x") } });
+export const reader = await r2Object({ head: () => Promise.resolve(null), get: () => Promise.resolve(null) }, "x");
+// @ts-expect-error a number is wanted
+await loadModel("x", { context: "5" });
+`;
+
+Deno.test("the installed package has sound types", async () => {
+  const app = (await installedApp()).pathname;
+  const path = `${app}types.ts`;
+  await Deno.writeTextFile(path, PROGRAM);
+  const program = ts.createProgram([path], {
+    strict: true,
+    noEmit: true,
+    target: ts.ScriptTarget.ESNext,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    lib: ["lib.esnext.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.dom.asynciterable.d.ts"],
+    types: [],
+  });
+  const host = {
+    getCanonicalFileName: (f: string) => f,
+    getCurrentDirectory: () => app,
+    getNewLine: () => "\n",
+  };
+  assertEquals(ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), host), "");
+});
