@@ -79,7 +79,7 @@ if (kind === "quality") {
           type: "quantitative",
           title: task === "facts" ? "share of answers" : "nats per token",
         },
-        color: { field: "policy", type: "nominal" },
+        color: { field: "policy", type: "nominal", legend: { labelLimit: 300 } },
       },
     });
   }
@@ -127,7 +127,7 @@ if (kind === "quality") {
     encoding: {
       x: { field: "tokens", type: "quantitative", title: "tokens of the prompt" },
       y: { field: "value", type: "quantitative", title: "tokens per second" },
-      color: { field: "run", type: "nominal" },
+      color: { field: "run", type: "nominal", legend: { labelLimit: 300 } },
     },
   });
 }

@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 END = "<|endoftext|>"
-DEFAULT_DATA = Path(__file__).resolve().parent.parent / "shared" / "data" / "text"
+DEFAULT_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "text"
 
 
 def read_books(data_dir, part):

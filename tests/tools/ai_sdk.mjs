@@ -21,8 +21,8 @@ for await (const piece of streamText(call).textStream) streamed += piece;
 const four = await Promise.all([1, 2, 3, 4].map(async () => (await generateText(call)).text));
 const abortSignal = AbortSignal.timeout(20);
 const aborted = await generateText({ ...call, maxOutputTokens: 400, abortSignal }).then(
-  () => "",
-  () => "AbortError",
+  () => "answered",
+  () => "rejected",
 );
 const { warnings } = await model.doGenerate({
   prompt: [{ role: "user", content: [{ type: "text", text: "x" }] }],

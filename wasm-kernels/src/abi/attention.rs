@@ -154,7 +154,8 @@ pub fn attend(
         read(keys, key_bytes),
         read(values, value_bytes),
         read(slots, 4 * n_slots),
-        read(positions, 4 * n_tokens),
+        // A tile may begin at any token.
+        read(positions & !15, 4 * n_tokens + (positions & 15)),
     );
     unsafe {
         let cache = attend::Cache {

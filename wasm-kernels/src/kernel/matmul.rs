@@ -10,12 +10,13 @@
 //! ```
 //! The panel (10 to 20 KB) and 4 tokens' activations (3 KB) stay in the first cache, all tokens' activations in the
 //! second.
+use super::last_rows::last_rows;
 use super::matvec::dot;
 use super::panel::{Panel, COLUMNS, GROUPS};
-use super::quantize::{block_of, quantized_bytes, BLOCK};
+use super::quantize::{quantized_bytes, BLOCK};
 use super::tile::{diagonals, tile, Shape, TOKENS};
 use super::weights::Weights;
-use crate::quant::{Format, Group, Masks, Unpacked};
+use crate::quant::{Format, Group, Masks};
 use crate::simd::*;
 
 /// Rows `out[token][0..n_rows]` of a product; with `accumulate`, it is added to what is there.
@@ -169,33 +170,6 @@ unsafe fn tokens<S: Shape, const G: usize>(
     }
 }
 
-/// The one to three rows behind the groups, number by number. `unpack` takes the block of `columns` columns apart that
-/// starts at a row and a column.
-#[inline(never)]
-fn last_rows(product: &mut Product, w: Weights, columns: usize, unpack: fn(&Weights, usize, usize, &mut Unpacked)) {
-    for row in w.n_rows & !3..w.n_rows {
-        for token in 0..product.n_tokens {
-            let out = &mut product.out[token * w.n_rows + row];
-            let mut sum = if product.accumulate { *out } else { 0.0 };
-            let mut block = Unpacked::EMPTY;
-            for column in (0..w.n_cols).step_by(32) {
-                if column % columns == 0 {
-                    unpack(&w, row, column, &mut block);
-                }
-                let (codes, scale) = block_of(product.x, product.n_tokens, w.n_cols, token, column);
-                for half in 0..2 {
-                    let i = column % columns / 16 + half;
-                    let pairs = codes[16 * half..][..16].iter().zip(&block.codes[16 * i..]);
-                    let (dot, total) =
-                        pairs.fold((0, 0), |(dot, total), (&x, &w)| (dot + x as i32 * w as i32, total + x as i32));
-                    sum += scale * (block.scales[i] * dot as f32 + block.offsets[i] * total as f32);
-                }
-            }
-            *out = sum;
-        }
-    }
-}
-
 /// Four floats, or zeros.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
 fn load_or_zero(from: &[f32], load: bool) -> v128 {
@@ -214,7 +188,7 @@ fn store(to: &mut [f32], lanes: v128) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::quantize::quantize;
+    use crate::kernel::quantize::{block_of, quantize};
     use crate::kernel::weights::repack;
     use crate::oracle::{close, Random};
     use crate::quant::sample::sample;

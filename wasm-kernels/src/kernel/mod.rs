@@ -5,6 +5,7 @@ pub mod dequantize;
 pub mod elementwise;
 pub mod kv;
 pub mod lanes;
+pub mod last_rows;
 pub mod logits;
 pub mod math;
 pub mod matmul;

@@ -56,7 +56,7 @@ pub fn attend_rows(results: &mut Results, q: &[f32], rows: &[Row], head: Cache, 
                     scores[row.in_scores * head.key.capacity + start..][..logits.len()].copy_from_slice(logits);
                 }
                 let state = &mut running[first + i];
-                if let Some(factor) = state.raise(top) {
+                if let Some(factor) = state.raise(top.logit) {
                     scale(&mut results.out[row.in_q * dim..][..dim], factor);
                 }
                 weigh(&mut weights[i], state, logits, top, &chunk, head.value.kind);

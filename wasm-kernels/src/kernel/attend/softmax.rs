@@ -5,7 +5,7 @@ use crate::kernel::activation::softcapped;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::lanes::{load, store};
-use crate::kernel::logits::max as largest;
+use crate::kernel::logits::max_lane;
 use crate::kernel::math::Exp;
 use crate::simd::*;
 
@@ -75,7 +75,7 @@ impl<'a> Chunk<'a> {
                     store(scales, scale);
                 }
             }
-            chunk.top_scale = largest(&to_array(top));
+            chunk.top_scale = max_lane(top);
         }
         chunk
     }
@@ -91,18 +91,27 @@ fn to_array(v: v128) -> [f32; 4] {
     lanes
 }
 
-/// Turns scaled dot products, `top` the largest of them, into logits; returns the largest.
-pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f32) -> f32 {
-    if softcap == 0.0 && row.slope == 0.0 && row.mask.shows(chunk) {
-        return top;
+/// The largest of a row's logits in a chunk, and the largest scale of the values it sees there. Not of those that it does
+/// not: a token's result must not depend on the tokens that are read with it.
+#[derive(Clone, Copy)]
+pub struct Top {
+    pub logit: f32,
+    scale: f32,
+}
+
+/// Turns scaled dot products, `top` the largest of them, into logits.
+pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f32) -> Top {
+    if row.mask.shows(chunk) && softcap == 0.0 && row.slope == 0.0 {
+        return Top { logit: top, scale: chunk.top_scale };
     }
-    bias_and_mask(logits, row, chunk.positions, softcap);
-    largest(logits)
+    bias_and_mask(logits, row, chunk, softcap)
 }
 
 #[inline(never)]
-fn bias_and_mask(logits: &mut [f32], row: &Row, positions: &[u32], softcap: f32) {
-    for (logits, positions) in logits.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
+fn bias_and_mask(logits: &mut [f32], row: &Row, chunk: &Chunk, softcap: f32) -> Top {
+    let (mut top, mut top_scale) = (f32x4_splat(f32::NEG_INFINITY), f32x4_splat(0.0));
+    let slots = chunk.positions.as_chunks::<4>().0.iter().zip(chunk.scales.as_chunks::<4>().0);
+    for (logits, (positions, scales)) in logits.as_chunks_mut::<4>().0.iter_mut().zip(slots) {
         let distance = i32x4_sub(u32x4_splat(row.mask.position), load_words(positions));
         let mut logit = load(logits);
         if softcap != 0.0 {
@@ -112,8 +121,12 @@ fn bias_and_mask(logits: &mut [f32], row: &Row, positions: &[u32], softcap: f32)
             logit = f32x4_sub(logit, f32x4_mul(f32x4_splat(row.slope), f32x4_convert_u32x4(distance)));
         }
         let visible = u32x4_le(distance, u32x4_splat(row.mask.reach));
-        store(logits, v128_bitselect(logit, f32x4_splat(f32::NEG_INFINITY), visible));
+        let logit = v128_bitselect(logit, f32x4_splat(f32::NEG_INFINITY), visible);
+        store(logits, logit);
+        top = f32x4_pmax(top, logit);
+        top_scale = f32x4_pmax(top_scale, v128_and(load(scales), visible));
     }
+    Top { logit: max_lane(top), scale: max_lane(top_scale) }
 }
 
 /// A row's softmax so far.
@@ -174,9 +187,9 @@ impl Default for Weights {
     }
 }
 
-/// The weights `e^(logit - max)` of a chunk, whose largest logit is `top <= state.max`.
-pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: f32, chunk: &Chunk, kind: KvType) {
-    if top == f32::NEG_INFINITY {
+/// The weights `e^(logit - max)` of a chunk, with the largest logit `top.logit <= state.max`.
+pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: Top, chunk: &Chunk, kind: KvType) {
+    if top.logit == f32::NEG_INFINITY {
         *weights = Weights::default();
         return;
     }
@@ -185,7 +198,7 @@ pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: f3
         return;
     }
     // No weight in this chunk is larger.
-    let bound = (top - state.max).exp() * chunk.top_scale;
+    let bound = (top.logit - state.max).exp() * top.scale;
     weights.unit = bound / 16383.0;
     let factor = if bound > 0.0 { 16383.0 / bound } else { 0.0 };
     let (sum, units) = weigh_codes(&mut weights.words, logits, &chunk.scales, state.max, factor);

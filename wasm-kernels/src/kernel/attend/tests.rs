@@ -230,3 +230,39 @@ fn extreme_logits_stay_finite() {
         assert!(out.iter().chain(&lse).all(|x| x.is_finite()));
     }
 }
+
+#[test]
+fn a_token_does_not_depend_on_the_tokens_read_with_it() {
+    let mut random = Random(28);
+    let (n, dim, heads) = (150, 16, 3);
+    let (k, mut v) = (random.floats(n * dim), random.floats(n * dim));
+    // Later values are larger, so that their scales would show.
+    v.iter_mut().enumerate().for_each(|(i, v)| *v *= (i / dim + 1) as f32);
+    let q = random.floats(n * heads * dim);
+    let positions: Vec<u32> = (0..n as u32).collect();
+    for kind in TYPES {
+        let run = |chunk: usize| {
+            let mut owned = Owned::new(1, shape(kind, dim, 160), shape(kind, dim, 160));
+            let (mut out, mut lse) = (vec![f32::NAN; n * heads * dim], vec![f32::NAN; n * heads]);
+            for start in (0..n).step_by(chunk) {
+                let tokens = start..(start + chunk).min(n);
+                let of = |x: usize| tokens.start * x..tokens.end * x;
+                let Owned { keys, values, slots, key, value, .. } = &mut owned;
+                slots::Cache { keys, values, slots, key: *key, value: *value }.append(
+                    &k[of(dim)],
+                    &v[of(dim)],
+                    &positions[of(1)],
+                );
+                let queries =
+                    Queries { q: &q[of(heads * dim)], positions: &positions[of(1)], slopes: None, n_heads: heads };
+                let mut results = Results { out: &mut out[of(heads * dim)], scores: None, lse: &mut lse[of(heads)] };
+                attend(&mut results, queries, owned.cache(), options(dim));
+            }
+            out
+        };
+        let alone = run(1);
+        for chunk in [2, 7, 64, n] {
+            assert_eq!(alone, run(chunk), "{kind:?}, {chunk} tokens at once");
+        }
+    }
+}

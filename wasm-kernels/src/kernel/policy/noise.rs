@@ -109,6 +109,8 @@ fn sin_turns(t: v128) -> v128 {
     let t = f32x4_sub(f32x4_splat(0.5), t);
     let size = f32x4_abs(t);
     let folded = f32x4_pmin(size, f32x4_sub(f32x4_splat(0.5), size));
+    // The last one is a coefficient of the fit, not 2π.
+    #[allow(clippy::approx_constant)]
     let p = polynomial(f32x4_mul(folded, folded), [39.536_71, -76.549_78, 81.601_006, -41.341_656, 6.283_185]);
     v128_or(f32x4_mul(folded, p), v128_and(t, u32x4_splat(0x8000_0000)))
 }
