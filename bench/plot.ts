@@ -18,7 +18,12 @@ const rows = (await Deno.readTextFile(record)).split("\n")
   .filter((line) => line && !line.startsWith("#") && !line.startsWith("model,"))
   .map((line) => {
     const [model, engine, what, tokens, , value] = line.split(",");
-    return { model, engine, what, tokens: Number(tokens), value: Number(value) };
+    return {
+      series: `${engine}, ${model.replace(".gguf", "")}`,
+      what,
+      tokens: Number(tokens),
+      value: Number(value),
+    };
   });
 
 const TITLES = {
@@ -34,13 +39,13 @@ for (const [what, title] of Object.entries(TITLES)) {
     width: 560,
     height: 300,
     background: "white",
-    title: `${title} (${[...new Set(values.map((v) => v.model))].join(", ")}, one thread)`,
+    title: `${title}, one thread`,
     data: { values },
     mark: { type: "line", point: true },
     encoding: {
       x: { field: "tokens", type: "quantitative", title: "tokens in the cache" },
       y: { field: "value", aggregate: "median", type: "quantitative", title, scale: { type: "log" } },
-      color: { field: "engine", type: "nominal" },
+      color: { field: "series", type: "nominal", title: "engine, model" },
     },
   };
   const view = new View(parse(compile(spec).spec), { renderer: "none" });

@@ -262,7 +262,7 @@ fn a_token_does_not_depend_on_the_tokens_read_with_it() {
         };
         let alone = run(1);
         for chunk in [2, 7, 64, n] {
-            assert_eq!(alone, run(chunk), "{kind:?}, {chunk} tokens at once");
+            assert!(alone == run(chunk), "{kind:?}, {chunk} tokens at once");
         }
     }
 }
