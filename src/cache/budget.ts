@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { BYTE_UNITS } from "../byte_units.ts";
 import { OptionError } from "../error.ts";
 
 /** A budget, in one of its three units. */
@@ -13,16 +14,6 @@ export type Budget =
 
 /** Budget of a policy when none is given. */
 export const DEFAULT_BUDGET: Budget = { unit: "share", value: 0.5 };
-
-const UNITS: Readonly<Record<string, number>> = {
-  b: 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-};
 
 /**
  * Reads a budget: up to 1 a share of the prompt, above slots per KV head, with a unit the bytes of a sequence's cache.
@@ -42,7 +33,7 @@ const UNITS: Readonly<Record<string, number>> = {
 export function readBudget(budget: number | string): Budget {
   const parts = /^\s*(\d*\.?\d+)\s*([kmg]?i?b)?\s*$/i.exec(String(budget));
   const value = parts === null ? NaN : Number(parts[1]);
-  const unit = parts?.[2] === undefined ? undefined : UNITS[parts[2].toLowerCase()];
+  const unit = parts?.[2] === undefined ? undefined : BYTE_UNITS[parts[2].toLowerCase()];
   if (unit !== undefined && value > 0) return { unit: "bytes", value: Math.floor(value * unit) };
   if (unit === undefined && value > 0 && value <= 1) return { unit: "share", value };
   if (unit === undefined && Number.isInteger(value) && value > 1) return { unit: "slots", value };

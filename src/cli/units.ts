@@ -3,16 +3,7 @@
  *
  * @module
  */
-
-const UNITS: Readonly<Record<string, number>> = {
-  b: 1,
-  kb: 1e3,
-  mb: 1e6,
-  gb: 1e9,
-  kib: 2 ** 10,
-  mib: 2 ** 20,
-  gib: 2 ** 30,
-};
+import { BYTE_UNITS } from "../byte_units.ts";
 
 /**
  * Bytes of a size such as `128MB` (10^6 each), `1GiB` (2^30 each), `64 KiB` or `1000`; `undefined` if it is none.
@@ -27,7 +18,7 @@ const UNITS: Readonly<Record<string, number>> = {
  */
 export function parseBytes(text: string): number | undefined {
   const parts = /^(\d+(?:\.\d+)?)\s*([kmg]?i?b)?$/i.exec(text.trim());
-  const unit = parts && UNITS[(parts[2] ?? "b").toLowerCase()];
+  const unit = parts && BYTE_UNITS[(parts[2] ?? "b").toLowerCase()];
   return parts && unit ? Math.floor(Number(parts[1]) * unit) : undefined;
 }
 
