@@ -5,12 +5,15 @@
  */
 import { OptionError } from "../error.ts";
 import type { Hparams } from "../hparams.ts";
-import { keyBytes, SLOT_GROUP, slotsBytes, valueBytes } from "../kernels/sizes.ts";
-import { type Floats, type Layout, roundUp } from "../memory/handles.ts";
+import { SLOT_GROUP } from "../kernels/sizes.ts";
+import { type Floats, type LayerCache, Layout, roundUp } from "../memory/handles.ts";
 import { type Budget, DEFAULT_BUDGET, readBudget, shareOf } from "./budget.ts";
-import { KV_TYPES, type KvTypes } from "./kv_cache.ts";
+import type { KvTypes } from "./kv_cache.ts";
 import { readPolicy } from "./policies/mod.ts";
 import type { Policy } from "./policy.ts";
+import { readReader } from "./read/mod.ts";
+import type { AttentionRules, KvStorage, ReadPlan, StoragePlan } from "./storage.ts";
+import { readStorage } from "./storage/mod.ts";
 
 /** How a sequence's cache is kept small. */
 export interface CacheOptions {
@@ -28,6 +31,10 @@ export interface CacheOptions {
   readonly prefill?: "whole" | "streaming";
   /** `original` (default): a token keeps its position in the text. */
   readonly positions?: "original" | "compact";
+  /** How keys and values are stored: `NAME[:key=value,…]`. Default: the policy's, or `plain`: as `kvType` says. */
+  readonly storage?: string;
+  /** What of them is read: `NAME[:key=value,…]`. Default: the policy's, or `dense`: everything. */
+  readonly read?: string;
 }
 
 /** Sizes of the caches of all layers, and the rules they follow. */
@@ -36,6 +43,9 @@ export interface CachePlan {
   readonly policy: Policy | null;
   readonly budget: Budget;
   readonly prefill: "whole" | "streaming";
+  readonly storage: StoragePlan;
+  /** None: everything is read. */
+  readonly read: ReadPlan | null;
   /** Slots per KV head of each layer. */
   readonly capacities: readonly number[];
   /** Largest budget of each layer that its capacity leaves room for. */
@@ -68,6 +78,9 @@ export function planCache(
   const policy = typeof options.policy === "object" ? options.policy : readPolicy(options.policy ?? "full");
   const prefill = oneOf("prefill", options.prefill ?? "streaming", ["whole", "streaming"]);
   const positions = oneOf("positions", options.positions ?? "original", ["original", "compact"]);
+  const setting = { hparams, types, policy, prefill, chunk, context };
+  const storage = readStorage(options.storage ?? policy?.storage ?? "plain", setting);
+  const read = readReader(options.read ?? policy?.read ?? "dense", setting);
   const all = roundUp(context, SLOT_GROUP);
   if (policy === null) {
     for (const option of ["budget", "prefill", "positions"] as const) {
@@ -79,6 +92,8 @@ export function planCache(
       policy,
       budget: DEFAULT_BUDGET,
       prefill,
+      storage,
+      read,
       capacities,
       mostSlots: capacities,
       scoreRows: 0,
@@ -95,7 +110,7 @@ export function planCache(
   const room = chunk + later;
   const budget = inSlots(
     options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget),
-    nLayers * slotBytes(hparams, types, scoreRows),
+    nLayers * (slotBytes(storage, read) + 4 * scoreRows),
     prefill === "streaming" ? room : 0,
   );
   const most = budget.unit === "share" ? shareOf(budget.value, context) : budget.value;
@@ -114,7 +129,7 @@ export function planCache(
   const rows = policy.promptRows === "all" ? MAX_TILE : policy.promptRows === "none" ? 1 : policy.promptRows;
   const fitting = Math.floor(TILE_BYTES / (4 * nHeads * Math.max(...capacities)));
   const tile = Math.max(1, Math.min(rows, MAX_TILE, chunk, fitting));
-  return { policy, budget, prefill, capacities, mostSlots, scoreRows, tile };
+  return { policy, budget, prefill, storage, read, capacities, mostSlots, scoreRows, tile };
 }
 
 /** Slots of each layer for a mean of `budget`. */
@@ -126,13 +141,14 @@ export function layerBudgets(policy: Policy, budget: number, nLayers: number): n
   );
 }
 
-/** Bytes of one slot of all KV heads of a layer. */
-export function slotBytes(hparams: Hparams, types: KvTypes, scoreRows: number): number {
-  const { nKvHeads, headDim, valueDim } = hparams;
-  const group = keyBytes(SLOT_GROUP, nKvHeads, headDim, KV_TYPES[types.k]) +
-    valueBytes(SLOT_GROUP, nKvHeads, valueDim, KV_TYPES[types.v]) +
-    slotsBytes(SLOT_GROUP, nKvHeads) - slotsBytes(0, nKvHeads);
-  return group / SLOT_GROUP + 4 * scoreRows;
+/** Bytes of one more slot of all KV heads of a layer. */
+function slotBytes(storage: StoragePlan, read: ReadPlan | null): number {
+  const bytes = (capacity: number) => {
+    const layout = new Layout(0);
+    layCaches({ storage, read, capacities: [capacity] }, layout, layout);
+    return layout.bytes;
+  };
+  return (bytes(2 * SLOT_GROUP) - bytes(SLOT_GROUP)) / SLOT_GROUP;
 }
 
 /** Bytes become the slots whose cache, with the room that it needs beside them, takes no more. */
@@ -150,6 +166,22 @@ function whyOriginal({ positions }: Hparams): string {
 function oneOf<T extends string>(option: string, value: T, values: readonly T[]): T {
   if (values.includes(value)) return value;
   throw new OptionError(option, value, values.join(" or "));
+}
+
+/** Lays out the caches of one sequence. */
+export function layCaches(
+  { storage, read, capacities }: Pick<CachePlan, "storage" | "read" | "capacities">,
+  kv: Layout,
+  slots: Layout,
+): readonly LayerCache[] {
+  const layers = storage.lay(capacities, kv, slots);
+  return read === null ? layers : read.lay(layers, kv);
+}
+
+/** Opens the caches of one sequence. */
+export function openCaches(plan: CachePlan, rules: AttentionRules, layers: readonly LayerCache[]): KvStorage {
+  const storage = plan.storage.open(rules, layers);
+  return plan.read === null ? storage : plan.read.open(rules, storage);
 }
 
 /** Where scores lie. */

@@ -5,6 +5,7 @@
  */
 import type { Floats, LayerCache } from "../memory/handles.ts";
 import type { CacheKeeper } from "./cache_keeper.ts";
+import type { CachePlan } from "./cache_plan.ts";
 import type { PolicyValue } from "./policy.ts";
 
 /** Share of the tokens read that a layer's KV heads still hold. */
@@ -18,13 +19,16 @@ export interface KeptShare {
 export interface CacheReport {
   readonly policy: string;
   readonly params: Readonly<Record<string, PolicyValue>>;
+  /** How keys and values are stored, and what of them is read. */
+  readonly storage: string;
+  readonly read: string;
   /** Slots allocated per KV head, in the layer that has most. */
   readonly capacity: number;
   /** Slots in use, of the layer and KV head that hold most. */
   readonly slots: number;
   /** Most slots that one KV head has held at once. */
   readonly peakSlots: number;
-  /** Allocated for keys, values, slots and scores. */
+  /** Allocated for keys, values, slots, scores, and what storage and reader keep beside them. */
   readonly bytes: number;
   /** The part of them that the slots in use take. */
   readonly usedBytes: number;
@@ -38,6 +42,7 @@ export function reportCache(
   caches: readonly LayerCache[],
   scores: readonly Floats[],
   keeper: CacheKeeper | null,
+  plan: Pick<CachePlan, "storage" | "read">,
   position: number,
 ): CacheReport {
   const used = keeper?.used() ?? caches.map(({ nKvHeads }) => new Array<number>(nKvHeads).fill(position));
@@ -46,8 +51,9 @@ export function reportCache(
   let bytes = 4 * distinct.reduce((sum, { length }) => sum + length, 0);
   let usedBytes = 4 *
     distinct.reduce((sum, { length }, i) => sum + length * mean(used[i]) / caches[i].capacity, 0);
-  caches.forEach(({ keys, values, slots, capacity }, layer) => {
-    const layerBytes = keys.length + values.length + slots.length;
+  caches.forEach(({ keys, values, slots, capacity, state = {} }, layer) => {
+    const others = Object.values(state).map(({ kind, length }) => kind === "bytes" ? length : 4 * length);
+    const layerBytes = [keys.length, values.length, slots.length, ...others].reduce((a, b) => a + b);
     bytes += layerBytes;
     usedBytes += layerBytes * mean(used[layer]) / capacity;
   });
@@ -55,6 +61,8 @@ export function reportCache(
   return {
     policy: keeper?.policy.name ?? "full",
     params: keeper?.policy.params ?? {},
+    storage: plan.storage.name,
+    read: plan.read?.name ?? "dense",
     capacity: Math.max(...caches.map(({ capacity }) => capacity)),
     slots,
     peakSlots: keeper?.peak ?? slots,

@@ -7,8 +7,7 @@
 import { OptionError, UnsupportedModelError } from "../error.ts";
 import { GgmlType } from "../gguf/ggml_type.ts";
 import type { Hparams } from "../hparams.ts";
-import { HEAD_STEP, keyBytes, MAX_HEAD, slotsBytes, valueBytes } from "../kernels/sizes.ts";
-import type { LayerCache, Layout } from "../memory/handles.ts";
+import { HEAD_STEP, MAX_HEAD } from "../kernels/sizes.ts";
 
 /** How keys or values are stored. */
 export type KvTypeName = "f32" | "f16" | "q8_0" | "q4_0";
@@ -49,33 +48,4 @@ export function kvTypes(wanted: KvTypes | KvTypeName | undefined, hparams: Hpara
     }
   }
   return types;
-}
-
-/**
- * Lays out the cache of one sequence.
- *
- * @param capacity Slots per KV head of each layer, multiples of 32.
- */
-export function layCache(
-  hparams: Hparams,
-  types: KvTypes,
-  capacities: readonly number[],
-  kv: Layout,
-  slots: Layout,
-): readonly LayerCache[] {
-  const { nKvHeads, headDim: keyDim, valueDim } = hparams;
-  const [keyType, valueType] = [KV_TYPES[types.k], KV_TYPES[types.v]];
-  return capacities.map((capacity) =>
-    Object.freeze({
-      keys: kv.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),
-      values: kv.block(valueBytes(capacity, nKvHeads, valueDim, valueType)),
-      slots: slots.block(slotsBytes(capacity, nKvHeads)),
-      capacity,
-      nKvHeads,
-      keyDim,
-      valueDim,
-      keyType,
-      valueType,
-    })
-  );
 }

@@ -91,6 +91,10 @@ export interface Policy {
   readonly reserve?: number;
   /** Observes and reduces in every n-th step only. Default 1. */
   readonly every?: number;
+  /** Storage that it asks for where the caller names none, as `storage/mod.ts` reads it. */
+  readonly storage?: string;
+  /** Reader that it asks for where the caller names none, as `read/mod.ts` reads it. */
+  readonly read?: string;
   /** Budget of a layer, given the mean one. */
   layerBudget?(budget: number, layer: number, nLayers: number): number;
   /** Turns rows of attention into scores. */

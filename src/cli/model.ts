@@ -37,6 +37,14 @@ export const PLAN_OPTIONS = {
     value: "MODE",
     help: "Reduce the cache after each chunk of the prompt, streaming, or once, whole",
   },
+  "storage": {
+    value: "NAME[:KEY=VALUE,…]",
+    help: "How keys and values are stored (default: plain, as --kv-type says)",
+  },
+  "read": {
+    value: "NAME[:KEY=VALUE,…]",
+    help: "What of them attention reads (default: dense, everything)",
+  },
   "positions": { value: "KIND", help: "original: tokens in the cache keep their positions (default)" },
 };
 
@@ -60,6 +68,8 @@ export function planOptions(args: Arguments): PlanOptions {
     policy: args.string("policy"),
     budget: args.string("budget"),
     prefill: args.string("prefill") as PlanOptions["prefill"],
+    storage: args.string("storage"),
+    read: args.string("read"),
     positions: args.string("positions") as PlanOptions["positions"],
   };
 }

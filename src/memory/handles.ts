@@ -52,6 +52,8 @@ export interface LayerCache {
   /** ggml type id of the stored keys. */
   readonly keyType: number;
   readonly valueType: number;
+  /** What a storage or a reader keeps beside them, by name: overlays, parameters of codecs, indexes. */
+  readonly state?: Readonly<Record<string, Floats | Words | Bytes>>;
 }
 
 /** Everything in memory starts at a multiple of this, in bytes. */

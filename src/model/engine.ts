@@ -13,7 +13,7 @@ import { createTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
 import { type ModelPlan, planModel, type PlanOptions, type SequencePlan } from "./plan.ts";
 import { alibiSlopes, ropeFrequencies } from "./rope.ts";
-import { Sequence } from "./sequence.ts";
+import { type PrefillOptions, Sequence } from "./sequence.ts";
 import type { Desk, Shared } from "./shared.ts";
 import { Turnstile } from "./turnstile.ts";
 import { WeightSink } from "./weight_sink.ts";
@@ -117,6 +117,7 @@ export class Model {
       step: desk(plan.step, arena),
       promptTurns: new Turnstile(),
       survivors: plan.survivors,
+      embedding: plan.embedding,
       release: (sequence) => this.#free.push(sequence),
     };
   }
@@ -138,6 +139,34 @@ export class Model {
       throw new OptionError("sequences", planned + 1, `at most ${planned} at once, as planned`);
     }
     return new Sequence(this.#shared, sequence);
+  }
+
+  /**
+   * The meaning of a text as a vector `[D]` of length 1: the mean of its tokens' final hidden states, after the output
+   * norm. It takes a sequence and gives it back.
+   *
+   * @param input Text, which gets the tokens that the model wants at its ends, or token ids as they are.
+   * @throws {OptionError} When there is no token, there are more than the context holds, or no sequence is free.
+   *
+   * @example
+   * ```ts
+   * import { loadModel } from "@locket/locket";
+   * import { assert } from "@std/assert";
+   *
+   * const model = await loadModel("models/locket-books-q8_0.gguf");
+   * const [sea, ocean, key] = await Array.fromAsync(["the sea", "the ocean", "He had lost his keys"], (text) => model.embed(text));
+   * const likeness = (a: Float32Array, b: Float32Array) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+   * assert(likeness(sea, ocean) > likeness(sea, key));
+   * model.dispose();
+   * ```
+   */
+  async embed(input: string | readonly number[], options: PrefillOptions = {}): Promise<Float32Array> {
+    const sequence = this.sequence();
+    try {
+      return await sequence.embed(typeof input === "string" ? this.tokenizer.encode(input) : input, options);
+    } finally {
+      sequence.release();
+    }
   }
 
   /** Size of the memory now, in bytes; what the plan said, for as long as the model lives. */

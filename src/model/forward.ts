@@ -16,9 +16,10 @@
  * @module
  */
 import type { Watcher } from "../cache/cache_keeper.ts";
+import type { KvStorage } from "../cache/storage.ts";
 import type { Hparams } from "../hparams.ts";
 import { ACTIVATION, type Kernels, ROPE_STYLE } from "../kernels/kernels.ts";
-import type { Floats, LayerCache } from "../memory/handles.ts";
+import type { Floats } from "../memory/handles.ts";
 import type { Linear, Norm, Weights } from "./weights.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -54,7 +55,7 @@ export function attention(
   net: Network,
   ws: Workspace,
   layer: number,
-  cache: LayerCache,
+  storage: KvStorage,
   n: number,
   watcher: Watcher | null = null,
 ): void {
@@ -81,8 +82,8 @@ export function attention(
     kernels.rope(ws.q, table, n, nHeads, headDim, hparams.rope.dims, style);
     kernels.rope(ws.k, table, n, nKvHeads, headDim, hparams.rope.dims, style);
   }
-  kernels.kvAppend(cache, ws.k, ws.v, ws.positions, n);
-  attendWatched(net, ws, layer, cache, n, watcher);
+  storage.append(layer, ws, n);
+  attendWatched(ws, layer, storage, n, watcher);
 
   if (block.attnOut.weight.int8) kernels.quantize(ws.quantized, ws.attended, n, nHeads * valueDim);
   // Side by side, the feed-forward must still read the x that attention read; it adds both.
@@ -92,48 +93,19 @@ export function attention(
 
 /** attended [n, H, dv] = attention of q over the cache; a watcher gets the rows that it wants, a tile at a time. */
 export function attendWatched(
-  net: Pick<Network, "kernels" | "hparams" | "slopes">,
   ws: Workspace,
   layer: number,
-  cache: LayerCache,
+  storage: KvStorage,
   n: number,
   watcher: Watcher | null,
 ): void {
   const unseen = watcher === null ? n : watcher.firstRow;
-  if (unseen > 0) attend(net, ws, layer, cache, 0, unseen, null);
+  if (unseen > 0) storage.attend(layer, ws, 0, unseen, null);
   for (let first = unseen; first < n; first += watcher!.tile) {
     const nTokens = Math.min(watcher!.tile, n - first);
-    attend(net, ws, layer, cache, first, nTokens, watcher!.scratch);
+    storage.attend(layer, ws, first, nTokens, watcher!.scratch);
     watcher!.observe(layer, ws.logSums, ws.positions, first, nTokens);
   }
-}
-
-/** attended [n, H, dv] of the tokens from `first` on; their logits are left in `scores`. */
-function attend(
-  { kernels, hparams, slopes }: Pick<Network, "kernels" | "hparams" | "slopes">,
-  ws: Workspace,
-  layer: number,
-  cache: LayerCache,
-  first: number,
-  n: number,
-  scores: Floats | null,
-): void {
-  const { nHeads, attentionScale, attentionSoftcap, windows } = hparams;
-  kernels.attend(
-    ws.attended,
-    scores,
-    ws.logSums,
-    ws.q,
-    cache,
-    ws.positions,
-    slopes,
-    n,
-    nHeads,
-    attentionScale,
-    attentionSoftcap,
-    windows[layer],
-    first,
-  );
 }
 
 /** x += feed-forward of x. */
@@ -167,6 +139,12 @@ export function outputLogits(net: Network, ws: Workspace, row: number, n: number
   multiply(kernels, logits, weights.output, ws, ws.normed, n);
   if (logitScale !== 1) kernels.scale(logits, n * nVocab, logitScale);
   if (finalSoftcap > 0) kernels.softcap(logits, n * nVocab, finalSoftcap);
+}
+
+/** sum [D] += the final hidden states, after the output norm, of the first n rows of x. */
+export function addHidden(net: Network, ws: Workspace, n: number, sum: Floats): void {
+  normalise(net, ws.normed, ws.x, net.weights.outputNorm, n, 0);
+  net.kernels.addRows(sum, ws.normed, n);
 }
 
 /** out [n, width] = norm of n rows of x from `row` on; width is the norm's own, so heads are rows too. */

@@ -3,15 +3,21 @@
  *
  * @module
  */
-import { type CacheOptions, type CachePlan, layScores, layScratch, planCache } from "../cache/cache_plan.ts";
-import { type KvTypeName, type KvTypes, kvTypes, layCache } from "../cache/kv_cache.ts";
+import {
+  type CacheOptions,
+  type CachePlan,
+  layCaches,
+  layScores,
+  layScratch,
+  planCache,
+} from "../cache/cache_plan.ts";
+import { type KvTypeName, type KvTypes, kvTypes } from "../cache/kv_cache.ts";
 import { OptionError } from "../error.ts";
 import type { GgufModel } from "../gguf/mod.ts";
 import type { Hparams } from "../hparams.ts";
 import { type Bytes, type Floats, type LayerCache, Layout } from "../memory/handles.ts";
 import { type MemoryPlan, placeRegions, regionOffset, RESERVED_BYTES } from "../memory/plan.ts";
-import type { SurvivorSpace } from "../sample/kernel_row.ts";
-import { MAX_SURVIVORS } from "../sample/logits.ts";
+import { laySurvivors, type SurvivorSpace } from "../sample/kernel_row.ts";
 import { planVocabulary } from "../tokenizer/mod.ts";
 import { defaultContext, readHparams } from "./arch/mod.ts";
 import { TensorTable } from "./tensor_table.ts";
@@ -64,6 +70,8 @@ export interface ModelPlan extends MemoryPlan {
   readonly sequences: readonly SequencePlan[];
   /** The best tokens of a row, on their way to the sampler; shared, as sampling is one synchronous step. */
   readonly survivors: SurvivorSpace;
+  /** The sum of a text's hidden states `[D]`; one text at a time is embedded. */
+  readonly embedding: Floats;
 }
 
 /** Products that fit between two pauses of 10 ms, at 20 billion a second. */
@@ -102,11 +110,12 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     const frequencies = ropes.map(({ dims }) => tables.floats(dims / 2));
     const slopes = hparams.positions === "alibi" ? tables.floats(hparams.nHeads) : null;
     const sequences = Array.from({ length: nSequences }, () => ({
-      cache: layCache(hparams, kvType, caches.capacities, kv, slots),
+      cache: layCaches(caches, kv, slots),
       scores: layScores(caches, policy),
       logits: output.floats(outputRows * hparams.nVocab),
     }));
-    const survivors = { ids: output.words(MAX_SURVIVORS), values: output.floats(MAX_SURVIVORS) };
+    const survivors = laySurvivors(hparams.nVocab, output);
+    const embedding = output.floats(hparams.dim);
     const scratchScores = layScratch(caches, hparams, activations);
     const step = layWorkspace(hparams, 1, activations);
     const scratchStart = activations.end;
@@ -114,7 +123,7 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     const scratch = new Layout(scratchStart).block(weights.scratchBytes);
     activations.take(Math.max(0, scratchStart + weights.scratchBytes - activations.end));
     const regions = { tables, kv, slots, ...(caches.scoreRows > 0 && { policy }), activations, output };
-    const handles = { frequencies, slopes, sequences, survivors, scratchScores, step, prompt, scratch };
+    const handles = { frequencies, slopes, sequences, survivors, embedding, scratchScores, step, prompt, scratch };
     return { regions, handles };
   };
 

@@ -5,14 +5,16 @@
  * @module
  */
 import { CacheKeeper, type HeldTokens } from "../cache/cache_keeper.ts";
+import { openCaches } from "../cache/cache_plan.ts";
 import { type CacheReport, reportCache } from "../cache/cache_report.ts";
+import type { KvStorage } from "../cache/storage.ts";
 import { OptionError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
 import { KernelRow } from "../sample/kernel_row.ts";
 import type { LogitsRow } from "../sample/logits.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import { dueTurn } from "../turn.ts";
-import { attention, embed, feedForward, outputLogits } from "./forward.ts";
+import { addHidden, attention, embed, feedForward, outputLogits } from "./forward.ts";
 import type { SequencePlan } from "./plan.ts";
 import type { Shared } from "./shared.ts";
 
@@ -27,6 +29,7 @@ export interface PrefillOptions {
 export class Sequence {
   readonly #shared: Shared;
   readonly #plan: SequencePlan;
+  readonly #storage: KvStorage;
   /** None: everything stays. */
   readonly #keeper: CacheKeeper | null;
   /** What a sampler sees of the logits after the last token read. */
@@ -40,6 +43,7 @@ export class Sequence {
     this.#shared = shared;
     this.#plan = plan;
     this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
+    this.#storage = openCaches(shared.caches, shared.network, plan.cache);
     this.#keeper = shared.caches.policy === null ? null : new CacheKeeper(
       kernels,
       hparams,
@@ -95,19 +99,20 @@ export class Sequence {
     this.#checkRoom(1);
     this.#checkId(id);
     const { network, step: { workspace, ids, positions } } = this.#shared;
-    const cache = this.#plan.cache;
+    const storage = this.#storage;
     const keeper = this.#keeper;
     ids[0] = id;
     positions[0] = this.#position;
     try {
       keeper?.openStep();
       embed(network, workspace, 1);
-      for (let layer = 0; layer < cache.length; layer++) {
-        attention(network, workspace, layer, cache[layer], 1, keeper);
+      for (let layer = 0; layer < storage.layers.length; layer++) {
+        attention(network, workspace, layer, storage, 1, keeper);
         feedForward(network, workspace, layer, 1);
       }
       outputLogits(network, workspace, 0, 1, this.#plan.logits);
       keeper?.closeStep(this.#position + 1);
+      storage.closeStep?.(this.#position + 1);
     } catch (error) {
       throw asKernelError(error);
     }
@@ -150,6 +155,34 @@ export class Sequence {
   }
 
   /**
+   * Reads tokens as `prefill` does and gives their meaning: the mean of their final hidden states, after the output
+   * norm, brought to length 1, `[D]`. No logits are computed.
+   *
+   * @throws {OptionError} As `prefill` does.
+   */
+  async embed(
+    ids: readonly number[],
+    { signal, onProgress }: PrefillOptions = {},
+  ): Promise<Float32Array> {
+    this.#check(ids);
+    const { arena, network, embedding, prompt: { workspace } } = this.#shared;
+    const sum = arena.floats(embedding);
+    let vector = sum;
+    await this.#read(ids, signal, (start, n) => {
+      if (start === 0) sum.fill(0);
+      addHidden(network, workspace, n, embedding);
+      const done = start + n;
+      if (done === ids.length) {
+        network.kernels.l2Normalize(embedding);
+        // before another text takes the room
+        vector = sum.slice();
+      }
+      onProgress?.({ done, total: ids.length });
+    });
+    return vector;
+  }
+
+  /**
    * Forgets all from `position` on.
    *
    * @throws {OptionError} When that lies ahead.
@@ -168,6 +201,7 @@ export class Sequence {
     const { kernels } = this.#shared.network;
     for (const layer of this.#plan.cache) kernels.kvReset(layer);
     this.#keeper?.reset();
+    this.#storage.reset?.();
     this.#position = 0;
   }
 
@@ -181,7 +215,13 @@ export class Sequence {
 
   /** What the cache holds and takes. */
   cache(): CacheReport {
-    return reportCache(this.#plan.cache, this.#plan.scores, this.#keeper, this.#position);
+    return reportCache(
+      this.#plan.cache,
+      this.#plan.scores,
+      this.#keeper,
+      this.#shared.caches,
+      this.#position,
+    );
   }
 
   /** A copy of what a policy has kept, by layer and KV head; nothing under `full`. */
@@ -208,6 +248,7 @@ export class Sequence {
           await visit(start, nTokens);
           this.#position += nTokens;
           this.#keeper?.closeChunk(this.#position);
+          this.#storage.closeChunk?.(this.#position, ids.length - start - nTokens);
         }
       });
     } catch (error) {
@@ -227,14 +268,14 @@ export class Sequence {
   ): Promise<void> {
     const { network, prompt } = this.#shared;
     const { workspace } = prompt;
-    const { cache } = this.#plan;
+    const storage = this.#storage;
     for (let i = 0; i < nTokens; i++) {
       prompt.ids[i] = ids[start + i];
       prompt.positions[i] = this.#position + i;
     }
     embed(network, workspace, nTokens);
-    for (let layer = 0; layer < cache.length; layer++) {
-      attention(network, workspace, layer, cache[layer], nTokens, this.#keeper);
+    for (let layer = 0; layer < storage.layers.length; layer++) {
+      attention(network, workspace, layer, storage, nTokens, this.#keeper);
       await pause(signal);
       feedForward(network, workspace, layer, nTokens);
       await pause(signal);
@@ -245,6 +286,7 @@ export class Sequence {
     const { kernels } = this.#shared.network;
     for (const layer of this.#plan.cache) kernels.kvTruncate(layer, position);
     this.#keeper?.truncated();
+    this.#storage.truncated?.(position);
     this.#position = position;
   }
 

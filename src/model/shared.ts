@@ -34,5 +34,6 @@ export interface Shared {
   /** One prompt at a time passes through its desk. */
   readonly promptTurns: Turnstile;
   readonly survivors: SurvivorSpace;
+  readonly embedding: Floats;
   release(plan: SequencePlan): void;
 }

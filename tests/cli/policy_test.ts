@@ -1,13 +1,19 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LONG_TEXT } from "../generate/bundled.ts";
 import { fail, json, succeed, withFile } from "./run.ts";
+import { POLICIES } from "../../src/cache/policies/mod.ts";
+import { READERS } from "../../src/cache/read/mod.ts";
+import { STORAGES } from "../../src/cache/storage/mod.ts";
 
-Deno.test("policies lists every policy with its parameters, as text and as JSON", async () => {
-  const list = await json("policies", ["--json"]);
-  const names = list.map(({ name }: { name: string }) => name);
-  assertEquals(names, ["full", "window", "streaming_llm", "h2o", "keyformer", "tova", "snapkv", "random"]);
+Deno.test("policies lists every policy, storage and reader with its parameters, as text and as JSON", async () => {
+  const list: { axis: string; name: string }[] = await json("policies", ["--json"]);
+  const known = { policy: POLICIES, storage: STORAGES, read: READERS };
+  assertEquals(
+    list.map(({ axis, name }) => [axis, name]),
+    Object.entries(known).flatMap(([axis, entries]) => entries.map(({ name }) => [axis, name])),
+  );
   const text = await succeed("policies");
-  for (const name of names) assertStringIncludes(text, `${name}\n`);
+  for (const { name } of list) assertStringIncludes(text, `${name}\n`);
   assertStringIncludes(text, "tauInit=1");
   assertStringIncludes(text, "every=1");
 });

@@ -5,8 +5,15 @@
  * @module
  */
 import { CacheKeeper } from "../../src/cache/cache_keeper.ts";
-import { type CacheOptions, layScores, layScratch, planCache } from "../../src/cache/cache_plan.ts";
-import { type KvTypeName, layCache } from "../../src/cache/kv_cache.ts";
+import {
+  type CacheOptions,
+  layCaches,
+  layScores,
+  layScratch,
+  openCaches,
+  planCache,
+} from "../../src/cache/cache_plan.ts";
+import type { KvTypeName } from "../../src/cache/kv_cache.ts";
 import type { Hparams } from "../../src/hparams.ts";
 import type { GivenNoise } from "../../src/kernels/policy_kernels.ts";
 import { type Binary, instantiateKernels } from "../../src/kernels/load.ts";
@@ -57,12 +64,18 @@ export async function makeRig(options: RigOptions) {
     attentionSoftcap: 0,
     windows: new Array(nLayers).fill(0),
   } as unknown as Hparams;
-  const { policy, budget, prefill, positions } = options;
+  const { policy, budget, prefill, positions, storage: stored, read } = options;
   const types = { k: kvType, v: kvType };
-  const plan = planCache(hparams, types, { policy, budget, prefill, positions }, chunk, context);
+  const plan = planCache(
+    hparams,
+    types,
+    { policy, budget, prefill, positions, storage: stored, read },
+    chunk,
+    context,
+  );
 
   const lay = (layout: Layout) => ({
-    caches: layCache(hparams, types, plan.capacities, layout, layout),
+    caches: layCaches(plan, layout, layout),
     scores: layScores(plan, layout),
     scratch: layScratch(plan, hparams, layout),
     ws: layWorkspace(hparams, chunk, layout),
@@ -93,8 +106,10 @@ export async function makeRig(options: RigOptions) {
     { scores, scratch: scratch! },
     given,
   );
+  const storage = openCaches(plan, { kernels, hparams, slopes }, caches);
   for (const cache of caches) kernels.kvReset(cache);
   keeper?.reset();
+  storage.reset?.();
 
   const [qs, ks, vs] = [ws.q, ws.k, ws.v].map((floats) => arena.floats(floats));
   const attended = arena.floats(ws.attended);
@@ -112,10 +127,10 @@ export async function makeRig(options: RigOptions) {
     fill(ks, k, nKvHeads);
     fill(vs, v, nKvHeads);
     for (let t = 0; t < n; t++) positionsView[t] = position + t;
-    caches.forEach((cache, layer) => {
-      kernels.kvAppend(cache, ws.k, ws.v, ws.positions, n);
-      attendWatched({ kernels, hparams, slopes }, ws, layer, cache, n, keeper);
-    });
+    for (let layer = 0; layer < caches.length; layer++) {
+      storage.append(layer, ws, n);
+      attendWatched(ws, layer, storage, n, keeper);
+    }
     position += n;
     return Array.from({ length: n }, (_, t) =>
       Array.from({ length: nHeads }, (_, h) => {
@@ -144,6 +159,7 @@ export async function makeRig(options: RigOptions) {
         out.push(...pass(q, k, v, nTokens));
         beforeReduce?.();
         keeper?.closeChunk(position);
+        storage.closeChunk?.(position, n - position);
       }
       return out;
     },
@@ -154,6 +170,7 @@ export async function makeRig(options: RigOptions) {
       const [out] = pass(q, k, v, 1);
       beforeReduce?.();
       keeper?.closeStep(position);
+      storage.closeStep?.(position);
       return out;
     },
 
@@ -161,6 +178,7 @@ export async function makeRig(options: RigOptions) {
     truncate(to: number): void {
       for (const cache of caches) kernels.kvTruncate(cache, to);
       keeper?.truncated();
+      storage.truncated?.(to);
       position = to;
     },
 

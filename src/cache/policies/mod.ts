@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { OptionError } from "../../error.ts";
 import type { Policy } from "../policy.ts";
 import { everyNSteps, pyramid } from "../wrappers.ts";
 import { full } from "./full.ts";
 import { h2o } from "./h2o.ts";
 import { keyformer } from "./keyformer.ts";
-import { type Param, type PolicyEntry, readValues } from "./params.ts";
+import { findEntry, type Param, type PolicyEntry, readValues } from "./params.ts";
 import { random } from "./random.ts";
 import { snapkv } from "./snapkv.ts";
 import { streamingLlm } from "./streaming_llm.ts";
@@ -63,13 +62,7 @@ export const WRAPPERS: Readonly<Record<string, Param>> = {
  * ```
  */
 export function readPolicy(text: string): Policy | null {
-  const colon = text.indexOf(":");
-  const name = (colon < 0 ? text : text.slice(0, colon)).trim();
-  const entry = POLICIES.find((entry) => entry.name === name);
-  if (entry === undefined) {
-    throw new OptionError("policy", name, `one of ${POLICIES.map(({ name }) => name).join(", ")}`);
-  }
-  const pairs = colon < 0 ? [] : text.slice(colon + 1).split(",");
+  const { entry, pairs } = findEntry("policy", POLICIES, text);
   const params = entry === full ? {} : { ...entry.params, ...WRAPPERS };
   const values = readValues(entry, params, pairs);
   const policy = entry.create(values);

@@ -45,9 +45,33 @@ export class Values {
   }
 }
 
+/** Something that `NAME[:key=value,…]` can name. */
+export interface NamedEntry {
+  readonly name: string;
+}
+
+/**
+ * The entry that a text names, and the pairs behind the name.
+ *
+ * @throws {OptionError} When none has that name.
+ */
+export function findEntry<E extends NamedEntry>(
+  option: string,
+  entries: readonly E[],
+  text: string,
+): { entry: E; pairs: string[] } {
+  const colon = text.indexOf(":");
+  const name = (colon < 0 ? text : text.slice(0, colon)).trim();
+  const entry = entries.find((entry) => entry.name === name);
+  if (entry === undefined) {
+    throw new OptionError(option, name, `one of ${entries.map(({ name }) => name).join(", ")}`);
+  }
+  return { entry, pairs: colon < 0 ? [] : text.slice(colon + 1).split(",") };
+}
+
 /** Reads `key=value` pairs; names may be written with underscores. */
 export function readValues(
-  entry: PolicyEntry,
+  entry: NamedEntry,
   params: PolicyEntry["params"],
   pairs: readonly string[],
 ): Values {

@@ -1,0 +1,115 @@
+/**
+ * How keys and values of a sequence are stored and read. Attention goes through this interface; what lies behind it is
+ * one set of slots per layer and KV head, so that policies, masks and rows of logits do not care how a slot is stored.
+ *
+ * Life of a sequence, for every layer:
+ *
+ *     prompt   per chunk: `append`, `attend`;  all layers done: the policy reduces, then `closeChunk`
+ *     step     `append`, `attend`;             all layers done: the policy reduces, then `closeStep`
+ *
+ * A storage is planned before anything is loaded (`StorageEntry.plan`), laid out with everything else (`lay`), and
+ * opened for each sequence (`open`). A reader (`ReadEntry`) wraps a storage and chooses what of it is read.
+ *
+ * @module
+ */
+import type { Hparams } from "../hparams.ts";
+import type { Kernels } from "../kernels/kernels.ts";
+import type { Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
+import type { KvTypes } from "./kv_cache.ts";
+import type { Param, Values } from "./policies/params.ts";
+import type { Policy, PolicyValue } from "./policy.ts";
+
+/** The buffers that attention takes tokens from and leaves results in; shapes as in `model/workspace.ts`. */
+export interface AttentionDesk {
+  readonly q: Floats;
+  readonly k: Floats;
+  readonly v: Floats;
+  readonly positions: Words;
+  readonly attended: Floats;
+  readonly logSums: Floats;
+}
+
+/** What of a model attention depends on. */
+export interface AttentionRules {
+  readonly kernels: Kernels;
+  readonly hparams: Hparams;
+  /** ALiBi slopes `[H]`. */
+  readonly slopes: Floats | null;
+}
+
+/** Keys and values of one sequence. */
+export interface KvStorage {
+  readonly layers: readonly LayerCache[];
+  /** Stores the keys and values of the first `n` tokens on the desk. */
+  append(layer: number, desk: AttentionDesk, n: number): void;
+  /**
+   * attended [n, H, dv] = attention of `n` queries on the desk from `first` on.
+   *
+   * @param scores Receives the logits `[H, n, capacity]`, where somebody wants them.
+   */
+  attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void;
+  /** A chunk of a prompt has passed all layers; `position` tokens are read, and `ahead` more of the prompt come. */
+  closeChunk?(position: number, ahead: number): void;
+  /** A token of the running text has passed all layers; `position` tokens are read. */
+  closeStep?(position: number): void;
+  /** Slots at later positions have been emptied. */
+  truncated?(position: number): void;
+  /** All slots have been emptied. */
+  reset?(): void;
+}
+
+/** What a storage is planned for. */
+export interface StorageSetting {
+  readonly hparams: Hparams;
+  readonly types: KvTypes;
+  /** None: everything stays. */
+  readonly policy: Policy | null;
+  readonly prefill: "whole" | "streaming";
+  /** Prompt tokens computed at once. */
+  readonly chunk: number;
+  /** Tokens that a sequence can have. */
+  readonly context: number;
+}
+
+/** A storage with its parameters, ready to be laid out. */
+export interface StoragePlan {
+  readonly name: string;
+  readonly params: Readonly<Record<string, PolicyValue>>;
+  /**
+   * Lays out the caches of one sequence.
+   *
+   * @param capacities Slots per KV head of each layer, multiples of 32.
+   */
+  lay(capacities: readonly number[], kv: Layout, slots: Layout): readonly LayerCache[];
+  /** Opens the caches of a sequence, which are not reset yet. */
+  open(rules: AttentionRules, layers: readonly LayerCache[]): KvStorage;
+}
+
+/** A reader with its parameters, ready to be laid out. */
+export interface ReadPlan {
+  readonly name: string;
+  readonly params: Readonly<Record<string, PolicyValue>>;
+  /** The caches of a sequence with what the reader keeps beside them. */
+  lay(layers: readonly LayerCache[], kv: Layout): readonly LayerCache[];
+  open(rules: AttentionRules, storage: KvStorage): KvStorage;
+}
+
+/** Something that can be named in an option. */
+interface Entry<Plan> {
+  readonly name: string;
+  /** One line. */
+  readonly summary: string;
+  /** Paper; empty where there is none. */
+  readonly source: string;
+  /** Bytes per token and KV head, and work. */
+  readonly cost: string;
+  readonly params: Readonly<Record<string, Param>>;
+  /** @throws {OptionError} When it does not go together with the rest. */
+  plan(values: Values, setting: StorageSetting): Plan;
+}
+
+/** A storage that can be named. */
+export type StorageEntry = Entry<StoragePlan>;
+
+/** A reader that can be named; `null`: everything is read. */
+export type ReadEntry = Entry<ReadPlan | null>;

@@ -1,0 +1,64 @@
+import { keyBytes, slotsBytes, valueBytes } from "../../kernels/sizes.ts";
+import type { Floats, LayerCache } from "../../memory/handles.ts";
+import { KV_TYPES } from "../kv_cache.ts";
+import type { AttentionDesk, AttentionRules, KvStorage, StorageEntry } from "../storage.ts";
+
+/** Keys and values as `kvType` says: floats of 32 or 16 bits, or blocks of 8 or 4. */
+export const plain: StorageEntry = {
+  name: "plain",
+  summary: "Keys and values as floats or blocks, each slot by itself",
+  source: "",
+  cost: "as the type of keys and values: 4 or 2 bytes a number, or 1 or 0.5 and scales",
+  params: {},
+  plan: (values, { hparams: { nKvHeads, headDim: keyDim, valueDim }, types }) => {
+    const [keyType, valueType] = [KV_TYPES[types.k], KV_TYPES[types.v]];
+    return {
+      name: "plain",
+      params: values.all,
+      lay: (capacities, kv, slots) =>
+        capacities.map((capacity) =>
+          Object.freeze({
+            keys: kv.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),
+            values: kv.block(valueBytes(capacity, nKvHeads, valueDim, valueType)),
+            slots: slots.block(slotsBytes(capacity, nKvHeads)),
+            capacity,
+            nKvHeads,
+            keyDim,
+            valueDim,
+            keyType,
+            valueType,
+          })
+        ),
+      open: (rules, layers) => new PlainStorage(rules, layers),
+    };
+  },
+};
+
+/** Stores with one kernel and reads with another. */
+export class PlainStorage implements KvStorage {
+  constructor(readonly rules: AttentionRules, readonly layers: readonly LayerCache[]) {}
+
+  append(layer: number, desk: AttentionDesk, n: number): void {
+    this.rules.kernels.kvAppend(this.layers[layer], desk.k, desk.v, desk.positions, n);
+  }
+
+  attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void {
+    const { kernels, hparams, slopes } = this.rules;
+    const { nHeads, attentionScale, attentionSoftcap, windows } = hparams;
+    kernels.attend(
+      desk.attended,
+      scores,
+      desk.logSums,
+      desk.q,
+      this.layers[layer],
+      desk.positions,
+      slopes,
+      n,
+      nHeads,
+      attentionScale,
+      attentionSoftcap,
+      windows[layer],
+      first,
+    );
+  }
+}
