@@ -58,6 +58,15 @@ export class SourceError extends Error {
   }
 }
 
+/** A snapshot that is damaged, or was made of something else. Nothing has been restored of it. */
+export class SnapshotError extends Error {
+  override readonly name = "SnapshotError";
+  constructor(readonly what: string, readonly found: unknown, readonly wanted: unknown) {
+    const text = (value: unknown) => typeof value === "string" ? value : JSON.stringify(value);
+    super(`the snapshot can't be restored: ${what} is ${text(found)}, wanted ${text(wanted)}`);
+  }
+}
+
 /** The kernels could not be loaded, or one of them trapped. */
 export class KernelError extends Error {
   override readonly name = "KernelError";

@@ -34,6 +34,15 @@ export interface HeldTokens {
   readonly scores: readonly number[];
 }
 
+/** What a keeper knows beside slots and scores. */
+export interface KeeperState {
+  /** Tokens since the latest prompt. */
+  readonly step: number;
+  readonly peak: number;
+  /** Slots per KV head of each layer. */
+  readonly budgets: readonly number[];
+}
+
 /** Keeps one sequence's cache within its budget. */
 export class CacheKeeper implements Watcher {
   readonly policy: Policy;
@@ -183,6 +192,18 @@ export class CacheKeeper implements Watcher {
     this.#budgets = this.#plan.mostSlots;
     this.#peak = 0;
     this.#ms = 0;
+  }
+
+  /** What a snapshot has to hold of it. */
+  state(): KeeperState {
+    return { step: this.#view.step, peak: this.peak, budgets: this.#budgets };
+  }
+
+  /** Goes on from a state that this plan allows; slots and scores are in place. */
+  resume({ step, peak, budgets }: KeeperState): void {
+    this.#view.step = step;
+    this.#peak = peak;
+    this.#budgets = budgets;
   }
 
   #reduce(position: number): void {

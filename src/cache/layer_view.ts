@@ -6,9 +6,9 @@
 import type { Kernels } from "../kernels/kernels.ts";
 import type { GivenNoise, ObserveOptions } from "../kernels/policy_kernels.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
-import type { Keep, ObservedLayer, ReducedLayer } from "./policy.ts";
+import type { Cut, Keep, ObservedLayer, ReducedLayer } from "./policy.ts";
 
-const PLAIN: ObserveOptions = { noise: "none", seed: 0, max: false, weight: 1, decay: 1, tau: 1 };
+const PLAIN: ObserveOptions = { noise: "none", seed: 0, reduce: "sum", weight: 1, decay: 1, tau: 1 };
 
 /** Rows of attention that wait in the scratch. */
 export interface Rows {
@@ -84,6 +84,13 @@ export class LayerView implements ObservedLayer, ReducedLayer {
     const clear = by === "scores" && (!this.shared || this.layer === this.nLayers - 1);
     const last = Math.max(sinks, this.position - recent);
     this.kernels.policy.select(cache, scores, rows, budget, sinks, last, clear);
+  }
+
+  cut({ below, sinks = 0, recent = 0 }: Cut): void {
+    const [cache, scores] = [this.caches[this.layer], this.scores[this.layer]];
+    const last = Math.max(sinks, this.position - recent);
+    this.kernels.policy.cut(cache, scores, scores.length / cache.capacity, sinks, last, below);
+    this.clearEmpty();
   }
 
   pool({ width, max = false, recent }: { width: number; max?: boolean; recent: number }): void {

@@ -53,12 +53,24 @@ export interface Keep {
   readonly by?: "scores" | "scratch" | "age";
 }
 
+/** How to cut off what scores too low. */
+export interface Cut {
+  /** Slots with a lower score leave. */
+  readonly below: number;
+  readonly sinks?: number;
+  readonly recent?: number;
+}
+
 /** A layer whose cache is to be reduced. */
 export interface ReducedLayer extends Moment {
   /** Slots per KV head that may stay. */
   readonly budget: number;
+  /** Tokens of the text read so far. */
+  readonly position: number;
   /** Empties all other slots. The earlier position wins among equals, and what is no number never wins. */
   keep(keep: Keep): void;
+  /** Empties all slots of lower scores, however few stay; scores per KV head or layer. */
+  cut(cut: Cut): void;
   /**
    * Makes scratch scores per KV head from scores per query head: the mean or maximum over `width` neighbouring slots,
    * then the mean over the KV head's query heads; the `recent` latest positions take no part. Only for policies without

@@ -56,6 +56,14 @@ export interface KvStorage {
   truncated?(position: number): void;
   /** All slots have been emptied. */
   reset?(): void;
+  /** What it knows beside memory, for a snapshot: anything that JSON holds. */
+  save?(): unknown;
+  /**
+   * Checks what `save` gave; what is returned goes on from it, with memory in place.
+   *
+   * @throws {SnapshotError} When it can't go on from that.
+   */
+  restore?(saved: unknown): () => void;
 }
 
 /** What a storage is planned for. */

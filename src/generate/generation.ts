@@ -6,9 +6,11 @@
 import { OptionError } from "../error.ts";
 import { Model } from "../model/engine.ts";
 import type { Sequence } from "../model/sequence.ts";
+import type { Constraint } from "../sample/constraint.ts";
 import { logprobsOf } from "../sample/logprobs.ts";
 import { completeSampling } from "../sample/options.ts";
 import { Sampler } from "../sample/sampler.ts";
+import { schemaConstraint } from "../structured/mod.ts";
 import { dueTurn } from "../turn.ts";
 import {
   completeEnds,
@@ -32,6 +34,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
   readonly #prompt: readonly number[];
   readonly #options: GenerateOptions;
   readonly #ends: Ends;
+  readonly #constraint: Constraint | undefined;
   readonly #sampler: Sampler;
   readonly #stops: StopStrings;
   readonly #nTop: number | undefined;
@@ -52,7 +55,11 @@ export class Generation implements AsyncIterable<TokenEvent> {
     this.#prompt = prompt;
     this.#options = options;
     this.#ends = completeEnds(options, nVocab, eogIds);
-    this.#sampler = new Sampler(completeSampling(options, nVocab));
+    const { jsonSchema } = options;
+    this.#constraint = jsonSchema === undefined
+      ? undefined
+      : schemaConstraint(on.tokenizer, jsonSchema, "jsonSchema");
+    this.#sampler = new Sampler(completeSampling(options, nVocab), this.#constraint);
     this.#stops = new StopStrings(this.#ends.stops);
     this.#nTop = completeLogprobs(options.logprobs);
     this.#signal = options.signal ? AbortSignal.any([options.signal, this.#left.signal]) : this.#left.signal;
@@ -142,11 +149,12 @@ export class Generation implements AsyncIterable<TokenEvent> {
       this.#sampler.see(id);
       this.#tokens.push(id);
       const ended = stopTokens.has(id);
+      const complete = this.#constraint?.complete ?? false;
       let text = ended ? "" : this.#stops.push(decoder.push(id));
       const full = step + 1 >= maxTokens || sequence.full;
-      const done = ended || full || this.#stops.stopped;
+      const done = ended || complete || full || this.#stops.stopped;
       if (done && !this.#stops.stopped) text += this.#stops.push(decoder.flush()) + this.#stops.flush();
-      if (done) this.#finishReason = ended || this.#stops.stopped ? "stop" : "length";
+      if (done) this.#finishReason = ended || complete || this.#stops.stopped ? "stop" : "length";
       this.#text += text;
       const now = performance.now();
       if (step === 0) this.#prefillMs = now - start;

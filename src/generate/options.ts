@@ -6,6 +6,7 @@
 import { OptionError } from "../error.ts";
 import { type Logprobs, MAX_TOP_LOGPROBS } from "../sample/logprobs.ts";
 import { completeSampling, type SamplingOptions } from "../sample/options.ts";
+import { checkSchema, type JsonSchema } from "../structured/mod.ts";
 
 /** How to choose tokens, and when to end. */
 export interface GenerateOptions extends SamplingOptions {
@@ -17,6 +18,12 @@ export interface GenerateOptions extends SamplingOptions {
   readonly stopTokens?: readonly number[];
   /** Goes on after the model's own end of generation. */
   readonly ignoreEos?: boolean;
+  /**
+   * Holds the reply to a JSON schema: one that has come to its end by itself is JSON that the schema accepts, whatever
+   * the model. `{ type: "object" }` for any object. Members come in the order of the schema, and none that it does not
+   * name. Keywords that a reply can't be held to as it comes (`pattern`, `format`, `not`, …) are refused.
+   */
+  readonly jsonSchema?: JsonSchema;
   /** Log-probability of each token, and of the `n` most likely ones (at most 20) when a number is given. */
   readonly logprobs?: boolean | number;
   /** Ends the generation within one token, in the prompt within 20 ms; it then rejects with the signal's reason. */
@@ -35,7 +42,7 @@ export interface TokenEvent {
 }
 
 /**
- * `stop`: the model ended, or a stop string or token came. `length`: `maxTokens` were generated, or the context is
+ * `stop`: the model ended, a stop string or token came, or the JSON is complete. `length`: `maxTokens` were generated, or the context is
  * full. `abort`: the reader left before the end.
  */
 export type FinishReason = "stop" | "length" | "abort";
@@ -107,6 +114,7 @@ export function checkOptions(options: GenerateOptions): void {
   completeSampling(options, Infinity);
   completeEnds(options, Infinity, new Set());
   completeLogprobs(options.logprobs);
+  if (options.jsonSchema !== undefined) checkSchema(options.jsonSchema, "jsonSchema");
 }
 
 /** @throws {OptionError} When `id` is no token of the vocabulary. */

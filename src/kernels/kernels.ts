@@ -23,6 +23,11 @@ function check(fits: boolean, kernel: string, what: string): void {
   if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
 
+/** Offset of what may be absent. */
+function offsetOf(handle: { readonly offset: number } | undefined): number {
+  return handle === undefined ? 0 : handle.offset;
+}
+
 /** Typed calls of one instance's kernels. T tokens, R rows, C columns, H heads, G KV heads, d head width. */
 export class Kernels {
   /** The memory; take it after it has grown. */
@@ -173,6 +178,7 @@ export class Kernels {
       cache.keys.offset,
       cache.values.offset,
       cache.slots.offset,
+      offsetOf(cache.ranks),
       k.offset,
       v.offset,
       positions.offset,
@@ -197,6 +203,7 @@ export class Kernels {
       cache.keys.offset,
       cache.values.offset,
       cache.slots.offset,
+      offsetOf(cache.ranks),
       cache.nKvHeads,
       cache.keyDim,
       cache.valueDim,
@@ -209,7 +216,8 @@ export class Kernels {
   /**
    * out [T, H, dv] = attention of the queries q [T, H, dk] at `positions` [T] over a layer's cache; lse [H, T] = the
    * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the logits themselves are left there. The tokens
-   * are those from `first` on in out, q and positions.
+   * are those from `first` on in out, q and positions. A cache may have a bias, a set of slots to be read, ranks, a
+   * rotation and a codec; see `LayerCache`.
    */
   attend(
     out: Floats,
@@ -226,13 +234,21 @@ export class Kernels {
     window: number,
     first = 0,
   ): void {
-    const { keyDim, valueDim, capacity } = cache;
+    const { nKvHeads, keyDim, valueDim, capacity, bias, active, ranks, rotation } = cache;
     check(out.length >= (first + nTokens) * nHeads * valueDim, "attend", "out");
     check(scores === null || scores.length >= nHeads * nTokens * capacity, "attend", "scores");
     check(lse.length >= nHeads * nTokens, "attend", "lse");
     check(q.length >= (first + nTokens) * nHeads * keyDim, "attend", "q");
     check(positions.length >= first + nTokens, "attend", "positions");
     check(slopes === null || slopes.length === nHeads, "attend", "slopes");
+    check(bias === undefined || bias.length >= nKvHeads * capacity, "attend", "bias");
+    check(active === undefined || 32 * active.length >= nKvHeads * capacity, "attend", "active");
+    check(ranks === undefined || ranks.length >= nKvHeads * capacity, "attend", "ranks");
+    check(
+      rotation === undefined || rotation.dims <= keyDim && rotation.table.length >= rotation.dims,
+      "attend",
+      "rotation",
+    );
     this.#raw.attend(
       out.offset + 4 * first * nHeads * valueDim,
       scores === null ? 0 : scores.offset,
@@ -243,17 +259,53 @@ export class Kernels {
       cache.slots.offset,
       positions.offset + 4 * first,
       slopes === null ? 0 : slopes.offset,
+      offsetOf(bias),
+      offsetOf(active),
+      offsetOf(ranks),
+      rotation === undefined ? 0 : rotation.table.offset,
+      offsetOf(cache.codec),
       nTokens,
       nHeads,
-      cache.nKvHeads,
+      nKvHeads,
       keyDim,
       valueDim,
       capacity,
+      rotation === undefined ? 0 : Math.floor(rotation.table.length / rotation.dims),
+      rotation === undefined ? 0 : rotation.dims,
       cache.keyType,
       cache.valueType,
+      rotation === undefined ? 0 : rotation.style,
       scale,
       softcap,
       window,
+    );
+  }
+
+  /**
+   * Joins attention over two disjoint sets of slots: out [T, H, dv] and lse [H, T] become those over both.
+   *
+   * @param otherOut `[T, H, dv]` over the other set, and `otherLse` `[H, T]`.
+   */
+  attendJoin(
+    out: Floats,
+    lse: Floats,
+    otherOut: Floats,
+    otherLse: Floats,
+    nTokens: number,
+    nHeads: number,
+    valueDim: number,
+  ): void {
+    const rows = nTokens * nHeads;
+    check(out.length >= rows * valueDim && otherOut.length >= rows * valueDim, "attend_join", "out");
+    check(lse.length >= rows && otherLse.length >= rows, "attend_join", "lse");
+    this.#raw.attend_join(
+      out.offset,
+      lse.offset,
+      otherOut.offset,
+      otherLse.offset,
+      nTokens,
+      nHeads,
+      valueDim,
     );
   }
 
@@ -288,6 +340,24 @@ export class Kernels {
   addAt(x: Floats, ids: Words, values: Floats, m: number): void {
     check(ids.length >= m && values.length >= m, "add_at", "ids or values");
     this.#raw.add_at(x.offset, ids.offset, values.offset, m);
+  }
+
+  /** Sends the logits of x [n] to -Infinity whose bit in `mask` is not set, the lowest bit of a word first. */
+  keep(x: Floats, mask: Words, n: number): void {
+    check(x.length >= n, "keep", "x");
+    check(32 * mask.length >= n, "keep", "mask");
+    this.#raw.keep(x.offset, mask.offset, n);
+  }
+
+  /** out [n] += the sum of the rows of x [T, n], n = out.length; the first row is overwritten. */
+  addRows(out: Floats, x: Floats, nTokens: number): void {
+    check(x.length >= nTokens * out.length, "add_rows", "x");
+    this.#raw.add_rows(out.offset, x.offset, nTokens, out.length);
+  }
+
+  /** x /= |x|, over its whole length; zeros stay. */
+  l2Normalize(x: Floats): void {
+    this.#raw.l2_normalize(x.offset, x.length);
   }
 
   /** log Σ exp of n values, `row` rows of n into x. */

@@ -14,7 +14,7 @@ export type Binary = "simd128" | "relaxed";
 export type KernelModules = (binary: Binary) => Promise<WebAssembly.Module | BufferSource>;
 
 /** Meaning of the exports and of the layouts in memory that this code was written against. */
-const ABI_VERSION = 1;
+export const ABI_VERSION = 1;
 
 /** A module of one function: three splatted zeros, then the instructions under test. */
 function probe(...instructions: number[]): Uint8Array<ArrayBuffer> {

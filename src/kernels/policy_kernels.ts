@@ -11,12 +11,18 @@ import type { KernelExports } from "./exports.ts";
 /** Ids of what may be added to logits before they become scores. */
 export const NOISE = { none: 0, gumbel: 1, gaussian: 2, given: 3 } as const;
 
+/** Ids of what a score is of the weights that a slot got. */
+export const REDUCE = { sum: 0, max: 1, latest: 2, latestOfAll: 3 } as const;
+
 /** How softmax weights become scores. */
 export interface ObserveOptions {
   readonly noise: keyof typeof NOISE;
   readonly seed: number;
-  /** The largest weight instead of the sum. */
-  readonly max: boolean;
+  /**
+   * The `sum` of the weights or the largest, `max`; or `latest`: the position of the last query whose plain weight was
+   * at least one over the keys that it read (`latestOfAll`: over its position + 1, as if nothing had been evicted).
+   */
+  readonly reduce: keyof typeof REDUCE;
   /** Factor on every weight. */
   readonly weight: number;
   /** Factor on what is there, once per token. */
@@ -57,7 +63,7 @@ export class PolicyKernels {
     nTokens: number,
     nHeads: number,
     layer: number,
-    { noise, seed, max, weight, decay, tau }: ObserveOptions,
+    { noise, seed, reduce, weight, decay, tau }: ObserveOptions,
     given: GivenNoise | null,
   ): void {
     const { slots, nKvHeads, capacity } = cache;
@@ -81,7 +87,7 @@ export class PolicyKernels {
       capacity,
       stride,
       NOISE[given === null ? noise : "given"],
-      max ? 1 : 0,
+      REDUCE[reduce],
       seed,
       layer,
       weight,
@@ -137,6 +143,14 @@ export class PolicyKernels {
       last,
       clear ? 1 : 0,
     );
+  }
+
+  /** Empties the slots at positions from `first` up to `last` whose score, of KV heads' rows or one, is below `bound`. */
+  cut(cache: LayerCache, scores: Floats, nRows: number, first: number, last: number, bound: number): void {
+    const { slots, nKvHeads, capacity } = cache;
+    check(nRows === 1 || nRows === nKvHeads, "policy_cut", "rows");
+    check(scores.length >= nRows * capacity, "policy_cut", "scores");
+    this.#raw.policy_cut(slots.offset, scores.offset, nRows, nKvHeads, capacity, first, last, bound);
   }
 
   /** Scores of empty slots become 0. */

@@ -52,8 +52,28 @@ export interface LayerCache {
   /** ggml type id of the stored keys. */
   readonly keyType: number;
   readonly valueType: number;
+  /** Added to the logits of each slot, `[G, capacity]`. */
+  readonly bias?: Floats;
+  /** A bit for each slot, `[G, capacity / 32]`: those with 0 are not read, and 32 of them cost nothing. */
+  readonly active?: Words;
+  /** Place of each slot's token among those of its head, `[G, capacity]`: positions without gaps, where they are compact. */
+  readonly ranks?: Words;
+  /** Set where keys are stored unrotated: they and the queries turn when they are read. */
+  readonly rotation?: Rotation;
+  /** How keys or values are coded, where the types above don't say it: what `codec::open` of the kernels takes. */
+  readonly codec?: Words;
   /** What a storage or a reader keeps beside them, by name: overlays, parameters of codecs, indexes. */
   readonly state?: Readonly<Record<string, Floats | Words | Bytes>>;
+}
+
+/** Rotary tables for keys that are rotated when they are read. */
+export interface Rotation {
+  /** Cosines and sines `[rows, dims / 2, 2]` by place in the cache, or by position where the cache has no ranks. */
+  readonly table: Floats;
+  /** Leading elements of a head that turn. */
+  readonly dims: number;
+  /** Id in `ROPE_STYLE`. */
+  readonly style: number;
 }
 
 /** Everything in memory starts at a multiple of this, in bytes. */

@@ -9,6 +9,8 @@ import type { Hparams } from "../hparams.ts";
 import { bestBinary, type Binary, instantiateKernels, type KernelModules } from "../kernels/load.ts";
 import { Arena } from "../memory/arena.ts";
 import type { Progress, Source } from "../gguf/source.ts";
+import { type Binding, bindingOf } from "../snapshot/binding.ts";
+import { fingerprint } from "../snapshot/fingerprint.ts";
 import { createTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
 import { type ModelPlan, planModel, type PlanOptions, type SequencePlan } from "./plan.ts";
@@ -17,7 +19,7 @@ import { type PrefillOptions, Sequence } from "./sequence.ts";
 import type { Desk, Shared } from "./shared.ts";
 import { Turnstile } from "./turnstile.ts";
 import { WeightSink } from "./weight_sink.ts";
-import type { Workspace } from "./workspace.ts";
+import { rowDesk, type Workspace } from "./workspace.ts";
 
 export { Sequence };
 
@@ -105,6 +107,7 @@ export class Model {
     readonly binary: Binary,
   ) {
     this.#free = [...plan.sequences];
+    let binding: Binding | undefined;
     this.#shared = {
       network,
       arena,
@@ -115,8 +118,11 @@ export class Model {
       scratchScores: plan.scratchScores,
       prompt: desk(plan.prompt, arena),
       step: desk(plan.step, arena),
+      stepRows: plan.sequences.map((_, i) => rowDesk(plan.step, i)),
+      stepLogits: plan.stepLogits,
       promptTurns: new Turnstile(),
       survivors: plan.survivors,
+      binding: () => binding ??= bindModel(plan, arena, tokenizer),
       embedding: plan.embedding,
       release: (sequence) => this.#free.push(sequence),
     };
@@ -169,6 +175,16 @@ export class Model {
     }
   }
 
+  /**
+   * Reads one token in each of several sequences of this model at once: `ids[i]` in `sequences[i]`. Each weight is read
+   * once for all of them. Results are those of `sequence.decode`, bit for bit.
+   *
+   * @throws {OptionError} When one of them could not read its token by itself, or comes twice; then none reads any.
+   */
+  decode(sequences: readonly Sequence[], ids: readonly number[]): void {
+    Sequence.decodeTogether(sequences, ids);
+  }
+
   /** Size of the memory now, in bytes; what the plan said, for as long as the model lives. */
   get memoryBytes(): number {
     return this.#shared?.arena.bytes.buffer.byteLength ?? 0;
@@ -183,6 +199,22 @@ export class Model {
   dispose(): void {
     this.#shared = undefined;
   }
+}
+
+/** What snapshots of the model's sequences belong to. */
+function bindModel(
+  { hparams, weights: { parts }, kvType, caches }: ModelPlan,
+  arena: Arena,
+  tokenizer: Tokenizer,
+): Binding {
+  const vocabulary = tokens(tokenizer);
+  const model = fingerprint({ hparams, parts, vocabulary, memory: arena.bytes });
+  return bindingOf(model, kvType, caches);
+}
+
+/** Bytes of each token, by id. */
+function* tokens(tokenizer: Tokenizer): Generator<Uint8Array> {
+  for (let id = 0; id < tokenizer.nVocab; id++) yield tokenizer.tokenBytes(id);
 }
 
 function desk(workspace: Workspace, arena: Arena): Desk {

@@ -16,7 +16,7 @@
  * @module
  */
 import type { Watcher } from "../cache/cache_keeper.ts";
-import type { KvStorage } from "../cache/storage.ts";
+import type { AttentionDesk, KvStorage } from "../cache/storage.ts";
 import type { Hparams } from "../hparams.ts";
 import { ACTIVATION, type Kernels, ROPE_STYLE } from "../kernels/kernels.ts";
 import type { Floats } from "../memory/handles.ts";
@@ -33,6 +33,16 @@ export interface Network {
   readonly slopes: Floats | null;
 }
 
+/** The tokens of one sequence among those of a call, which lie side by side. */
+export interface Part {
+  readonly storage: KvStorage;
+  /** Sees the logits of the rows it wants. */
+  readonly watcher: Watcher | null;
+  /** Where its tokens lie: the part of the workspace's buffers that attention reads and writes. */
+  readonly desk: AttentionDesk;
+  readonly nTokens: number;
+}
+
 /** x [n, D] = embedding of the ids, and this call's rotary tables. */
 export function embed({ kernels, hparams, weights, frequencies }: Network, ws: Workspace, n: number): void {
   const { dim, embeddingScale, rope, localRope } = hparams;
@@ -47,17 +57,15 @@ export function embed({ kernels, hparams, weights, frequencies }: Network, ws: W
 }
 
 /**
- * x += attention over the layer's cache, to which these tokens are appended first.
- *
- * @param watcher Sees the logits of the rows it wants.
+ * x += attention over the layer's caches, to which the n tokens of all parts are appended first. Each part attends to
+ * its own cache; what goes through weights goes through them once for all.
  */
 export function attention(
   net: Network,
   ws: Workspace,
   layer: number,
-  storage: KvStorage,
   n: number,
-  watcher: Watcher | null = null,
+  parts: readonly Part[],
 ): void {
   const { kernels, hparams } = net;
   const { dim, nHeads, nKvHeads, headDim, valueDim } = hparams;
@@ -82,8 +90,10 @@ export function attention(
     kernels.rope(ws.q, table, n, nHeads, headDim, hparams.rope.dims, style);
     kernels.rope(ws.k, table, n, nKvHeads, headDim, hparams.rope.dims, style);
   }
-  storage.append(layer, ws, n);
-  attendWatched(ws, layer, storage, n, watcher);
+  for (const { storage, watcher, desk, nTokens } of parts) {
+    storage.append(layer, desk, nTokens);
+    attendWatched(desk, layer, storage, nTokens, watcher);
+  }
 
   if (block.attnOut.weight.int8) kernels.quantize(ws.quantized, ws.attended, n, nHeads * valueDim);
   // Side by side, the feed-forward must still read the x that attention read; it adds both.
@@ -93,18 +103,18 @@ export function attention(
 
 /** attended [n, H, dv] = attention of q over the cache; a watcher gets the rows that it wants, a tile at a time. */
 export function attendWatched(
-  ws: Workspace,
+  desk: AttentionDesk,
   layer: number,
   storage: KvStorage,
   n: number,
   watcher: Watcher | null,
 ): void {
   const unseen = watcher === null ? n : watcher.firstRow;
-  if (unseen > 0) storage.attend(layer, ws, 0, unseen, null);
+  if (unseen > 0) storage.attend(layer, desk, 0, unseen, null);
   for (let first = unseen; first < n; first += watcher!.tile) {
     const nTokens = Math.min(watcher!.tile, n - first);
-    storage.attend(layer, ws, first, nTokens, watcher!.scratch);
-    watcher!.observe(layer, ws.logSums, ws.positions, first, nTokens);
+    storage.attend(layer, desk, first, nTokens, watcher!.scratch);
+    watcher!.observe(layer, desk.logSums, desk.positions, first, nTokens);
   }
 }
 

@@ -62,12 +62,14 @@ export interface ModelPlan extends MemoryPlan {
   /** Rotary frequencies of the model's one or two ropes, and ALiBi slopes `[H]`. */
   readonly frequencies: readonly Floats[];
   readonly slopes: Floats | null;
-  /** For a chunk of a prompt, and for one token of a running text: they may interleave. */
+  /** For a chunk of a prompt, and for a token of each running text: they may interleave. */
   readonly prompt: Workspace;
   readonly step: Workspace;
   /** Attention logits on their way to scores. */
   readonly scratchScores: Floats | null;
   readonly sequences: readonly SequencePlan[];
+  /** Logits `[sequences, V]` of a token of each, on their way to where each keeps its own; none for one sequence. */
+  readonly stepLogits: Floats;
   /** The best tokens of a row, on their way to the sampler; shared, as sampling is one synchronous step. */
   readonly survivors: SurvivorSpace;
   /** The sum of a text's hidden states `[D]`; one text at a time is embedded. */
@@ -116,14 +118,26 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     }));
     const survivors = laySurvivors(hparams.nVocab, output);
     const embedding = output.floats(hparams.dim);
+    const stepLogits = output.floats(nSequences === 1 ? 0 : nSequences * hparams.nVocab);
     const scratchScores = layScratch(caches, hparams, activations);
-    const step = layWorkspace(hparams, 1, activations);
+    const step = layWorkspace(hparams, nSequences, activations);
     const scratchStart = activations.end;
     const prompt = layWorkspace(hparams, chunk, activations);
     const scratch = new Layout(scratchStart).block(weights.scratchBytes);
     activations.take(Math.max(0, scratchStart + weights.scratchBytes - activations.end));
     const regions = { tables, kv, slots, ...(caches.scoreRows > 0 && { policy }), activations, output };
-    const handles = { frequencies, slopes, sequences, survivors, embedding, scratchScores, step, prompt, scratch };
+    const handles = {
+      frequencies,
+      slopes,
+      sequences,
+      survivors,
+      embedding,
+      stepLogits,
+      scratchScores,
+      step,
+      prompt,
+      scratch,
+    };
     return { regions, handles };
   };
 

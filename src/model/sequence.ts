@@ -12,10 +12,15 @@ import { OptionError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
 import { KernelRow } from "../sample/kernel_row.ts";
 import type { LogitsRow } from "../sample/logits.ts";
+import { logits } from "../snapshot/cache_sections.ts";
+import type { Section } from "../snapshot/section.ts";
+import { type Chunks, restoreBytes, restoreChunks } from "../snapshot/snapshot.ts";
+import { inChunks } from "../snapshot/write.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import { dueTurn } from "../turn.ts";
-import { addHidden, attention, embed, feedForward, outputLogits } from "./forward.ts";
+import { addHidden, attention, embed, feedForward, outputLogits, type Part } from "./forward.ts";
 import type { SequencePlan } from "./plan.ts";
+import { SequenceSnapshots } from "./sequence_snapshots.ts";
 import type { Shared } from "./shared.ts";
 
 export interface PrefillOptions {
@@ -32,8 +37,11 @@ export class Sequence {
   readonly #storage: KvStorage;
   /** None: everything stays. */
   readonly #keeper: CacheKeeper | null;
+  /** Its token among those of several sequences, by its place there. */
+  readonly #stepParts: readonly Part[];
   /** What a sampler sees of the logits after the last token read. */
   readonly row: LogitsRow;
+  readonly #snapshots: SequenceSnapshots;
   #position = 0;
   #state: "idle" | "busy" | "released" = "idle";
 
@@ -51,6 +59,13 @@ export class Sequence {
       { ...shared.caches, policy: shared.caches.policy },
       { scores: plan.scores, scratch: shared.scratchScores! },
     );
+    this.#snapshots = new SequenceSnapshots(shared, plan, this.#keeper, this.#storage);
+    this.#stepParts = shared.stepRows.map((desk) => ({
+      storage: this.#storage,
+      watcher: this.#keeper,
+      desk,
+      nTokens: 1,
+    }));
     this.reset();
   }
 
@@ -95,28 +110,45 @@ export class Sequence {
    * @throws {OptionError} When it is no token id or the context is full.
    */
   decode(id: number): void {
-    this.#checkIdle();
-    this.#checkRoom(1);
-    this.#checkId(id);
-    const { network, step: { workspace, ids, positions } } = this.#shared;
-    const storage = this.#storage;
-    const keeper = this.#keeper;
-    ids[0] = id;
-    positions[0] = this.#position;
+    Sequence.decodeTogether([this], [id]);
+  }
+
+  /** See `Model.decode`. */
+  static decodeTogether(sequences: readonly Sequence[], ids: readonly number[]): void {
+    const n = sequences.length;
+    if (n === 0 || ids.length !== n || (n > 1 && new Set(sequences).size < n)) {
+      throw new OptionError(
+        "sequences",
+        n,
+        `different ones, each with its token, of which there are ${ids.length}`,
+      );
+    }
+    const shared = sequences[0].#shared;
+    const { network, step: { workspace, ids: given, positions }, stepLogits, arena } = shared;
+    sequences.forEach((sequence, i) => sequence.#checkStep(shared, ids[i]));
+    sequences.forEach((sequence, i) => {
+      given[i] = ids[i];
+      positions[i] = sequence.#position;
+      sequence.#keeper?.openStep();
+    });
+    const parts = sequences.map((sequence, i) => sequence.#stepParts[i]);
     try {
-      keeper?.openStep();
-      embed(network, workspace, 1);
-      for (let layer = 0; layer < storage.layers.length; layer++) {
-        attention(network, workspace, layer, storage, 1, keeper);
-        feedForward(network, workspace, layer, 1);
+      embed(network, workspace, n);
+      for (let layer = 0; layer < network.hparams.nLayers; layer++) {
+        attention(network, workspace, layer, n, parts);
+        feedForward(network, workspace, layer, n);
       }
-      outputLogits(network, workspace, 0, 1, this.#plan.logits);
-      keeper?.closeStep(this.#position + 1);
-      storage.closeStep?.(this.#position + 1);
+      outputLogits(network, workspace, 0, n, n === 1 ? sequences[0].#plan.logits : stepLogits);
+      for (const sequence of sequences) sequence.#closeStep();
     } catch (error) {
       throw asKernelError(error);
     }
-    this.#position++;
+    if (n === 1) return;
+    const rowBytes = 4 * network.hparams.nVocab;
+    sequences.forEach((sequence, i) => {
+      const start = stepLogits.offset + i * rowBytes;
+      arena.bytes.copyWithin(sequence.#plan.logits.offset, start, start + rowBytes);
+    });
   }
 
   /** The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call. */
@@ -198,11 +230,88 @@ export class Sequence {
   /** Forgets all. */
   reset(): void {
     this.#checkIdle();
-    const { kernels } = this.#shared.network;
-    for (const layer of this.#plan.cache) kernels.kvReset(layer);
-    this.#keeper?.reset();
-    this.#storage.reset?.();
-    this.#position = 0;
+    this.#reset();
+  }
+
+  /**
+   * Its whole state as bytes: a sequence of the same model, types of keys and values and policy, with the same or the
+   * other binary, goes on from it as if it had never stopped, also where the cache has another capacity. See
+   * docs/sessions.md for what it holds.
+   *
+   * @param more Sections beside those of the cache; by default the logits after the last token.
+   *
+   * @example
+   * ```ts
+   * import { loadModel } from "@locket/locket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const model = await loadModel("models/locket-books-q8_0.gguf", { context: 128, sequences: 2 });
+   * const [one, other] = [model.sequence(), model.sequence()];
+   * await one.prefill(model.tokenizer.encode("It was late, and the old house"));
+   * other.restore(one.save());
+   * assertEquals(other.logits(), one.logits());
+   * model.dispose();
+   * ```
+   */
+  save(more: readonly Section[] = [logits]): Uint8Array<ArrayBuffer> {
+    this.#checkIdle();
+    const outgoing = this.#snapshots.save(this.#position, more);
+    return inChunks(outgoing, outgoing.bytes).next().value!;
+  }
+
+  /** The same in chunks of at most `maxBytes`, with no copy of the whole. To be read to its end, or left. */
+  *saveChunks(maxBytes: number, more: readonly Section[] = [logits]): Generator<Uint8Array<ArrayBuffer>> {
+    if (!(Number.isInteger(maxBytes) && maxBytes >= 1)) {
+      throw new OptionError("maxBytes", maxBytes, "a whole number of at least 1");
+    }
+    this.#checkIdle();
+    this.#state = "busy";
+    try {
+      yield* inChunks(this.#snapshots.save(this.#position, more), maxBytes);
+    } finally {
+      this.#state = "idle";
+    }
+  }
+
+  /**
+   * Takes a saved state in place of its own.
+   *
+   * @param more As it was saved with.
+   * @throws {SnapshotError} When the bytes are damaged or belong to something else; the sequence is as it was then.
+   */
+  restore(snapshot: Uint8Array, more: readonly Section[] = [logits]): void {
+    this.#checkIdle();
+    let resume = () => {};
+    const { position } = restoreBytes(this.#snapshots.incoming(more), snapshot, (checked) => {
+      resume = this.#snapshots.resume(checked);
+      this.#reset();
+      this.#snapshots.begin();
+    });
+    this.#position = position;
+    resume();
+  }
+
+  /**
+   * Takes a saved state from chunks as they come, with no copy of the whole beside the cache.
+   *
+   * @throws {OptionError} When the sequence is not empty.
+   * @throws {SnapshotError} As `restore` does; the sequence is empty then.
+   */
+  async restoreFrom(chunks: Chunks, more: readonly Section[] = [logits]): Promise<void> {
+    this.#checkIdle();
+    if (this.#position > 0) throw new OptionError("sequence", `at ${this.#position}`, "an empty one");
+    this.#state = "busy";
+    this.#snapshots.begin();
+    try {
+      const restored = await restoreChunks(this.#snapshots.incoming(more), chunks);
+      this.#snapshots.resume(restored)();
+      this.#position = restored.position;
+    } catch (error) {
+      this.#reset();
+      throw error;
+    } finally {
+      this.#state = "idle";
+    }
   }
 
   /** Gives its place back to the model; no call is allowed afterwards. */
@@ -268,18 +377,41 @@ export class Sequence {
   ): Promise<void> {
     const { network, prompt } = this.#shared;
     const { workspace } = prompt;
-    const storage = this.#storage;
     for (let i = 0; i < nTokens; i++) {
       prompt.ids[i] = ids[start + i];
       prompt.positions[i] = this.#position + i;
     }
     embed(network, workspace, nTokens);
-    for (let layer = 0; layer < storage.layers.length; layer++) {
-      attention(network, workspace, layer, storage, nTokens, this.#keeper);
+    const parts = [{ storage: this.#storage, watcher: this.#keeper, desk: workspace, nTokens }];
+    for (let layer = 0; layer < network.hparams.nLayers; layer++) {
+      attention(network, workspace, layer, nTokens, parts);
       await pause(signal);
       feedForward(network, workspace, layer, nTokens);
       await pause(signal);
     }
+  }
+
+  #reset(): void {
+    const { kernels } = this.#shared.network;
+    this.#snapshots.wipe();
+    for (const layer of this.#plan.cache) kernels.kvReset(layer);
+    this.#keeper?.reset();
+    this.#storage.reset?.();
+    this.#position = 0;
+  }
+
+  /** A token has passed all layers. */
+  #closeStep(): void {
+    this.#position++;
+    this.#keeper?.closeStep(this.#position);
+    this.#storage.closeStep?.(this.#position);
+  }
+
+  #checkStep(shared: Shared, id: number): void {
+    if (this.#shared !== shared) throw new OptionError("sequences", "of several models", "sequences of one");
+    this.#checkIdle();
+    this.#checkRoom(1);
+    this.#checkId(id);
   }
 
   #truncate(position: number): void {

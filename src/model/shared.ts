@@ -4,9 +4,11 @@
  * @module
  */
 import type { CachePlan } from "../cache/cache_plan.ts";
+import type { AttentionDesk } from "../cache/storage.ts";
 import type { Arena } from "../memory/arena.ts";
 import type { Floats } from "../memory/handles.ts";
 import type { SurvivorSpace } from "../sample/kernel_row.ts";
+import type { Binding } from "../snapshot/binding.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
 import type { SequencePlan } from "./plan.ts";
@@ -31,9 +33,15 @@ export interface Shared {
   readonly scratchScores: Floats | null;
   readonly prompt: Desk;
   readonly step: Desk;
+  /** Attention of the i-th token of `step` alone. */
+  readonly stepRows: readonly AttentionDesk[];
+  /** `[sequences, V]`. */
+  readonly stepLogits: Floats;
   /** One prompt at a time passes through its desk. */
   readonly promptTurns: Turnstile;
   readonly survivors: SurvivorSpace;
+  /** What snapshots belong to; made when it is first asked for. */
+  binding(): Binding;
   readonly embedding: Floats;
   release(plan: SequencePlan): void;
 }

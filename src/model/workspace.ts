@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AttentionDesk } from "../cache/storage.ts";
 import type { Hparams } from "../hparams.ts";
 import { quantizedBytes } from "../kernels/sizes.ts";
 import { type Bytes, type Floats, Layout, type Words } from "../memory/handles.ts";
@@ -31,6 +32,22 @@ export interface Workspace {
   readonly ropeTables: readonly Floats[];
   /** log Σ exp of each row of attention logits, `[H, T]`. */
   readonly logSums: Floats;
+}
+
+/** The part of a workspace that attention of its i-th token alone works in; log sums are left where all others are. */
+export function rowDesk(ws: Workspace, i: number): AttentionDesk {
+  const row = (all: Floats): Floats => {
+    const length = all.length / ws.nTokens;
+    return Object.freeze({ kind: "f32", offset: all.offset + 4 * length * i, length });
+  };
+  return Object.freeze({
+    q: row(ws.q),
+    k: row(ws.k),
+    v: row(ws.v),
+    positions: Object.freeze({ kind: "u32" as const, offset: ws.positions.offset + 4 * i, length: 1 }),
+    attended: row(ws.attended),
+    logSums: ws.logSums,
+  });
 }
 
 /** Lays out a workspace. */

@@ -5,18 +5,31 @@
  */
 import type { Kernels } from "../kernels/kernels.ts";
 import type { Arena } from "../memory/arena.ts";
-import type { Floats, Words } from "../memory/handles.ts";
-import type { LogitsRow, Penalties, TopLogits } from "./logits.ts";
+import type { Floats, Layout, Words } from "../memory/handles.ts";
+import { type LogitsRow, MAX_SURVIVORS, type Penalties, type TopLogits } from "./logits.ts";
 
-/** Room for the survivors of one row, `[MAX_SURVIVORS]` each; also for lists that go the other way. */
+/** Room for what goes to and from one row. */
 export interface SurvivorSpace {
+  /** Of the survivors, `[MAX_SURVIVORS]` each; also for lists that go the other way. */
   readonly ids: Words;
   readonly values: Floats;
+  /** A bit a token of the vocabulary. */
+  readonly mask: Words;
+}
+
+/** Lays out that room. */
+export function laySurvivors(nVocab: number, output: Layout): SurvivorSpace {
+  return {
+    ids: output.words(MAX_SURVIVORS),
+    values: output.floats(MAX_SURVIVORS),
+    mask: output.words(Math.ceil(nVocab / 32)),
+  };
 }
 
 /** A row of logits in WASM memory. */
 export class KernelRow implements LogitsRow {
   readonly nVocab: number;
+  readonly mask: Uint32Array;
   readonly #kernels: Kernels;
   readonly #logits: Floats;
   readonly #space: SurvivorSpace;
@@ -45,6 +58,7 @@ export class KernelRow implements LogitsRow {
       length: space.values.length,
     });
     this.#counts = arena.words(this.#countSpace);
+    this.mask = arena.words(space.mask);
   }
 
   argmax(): number {
@@ -83,6 +97,10 @@ export class KernelRow implements LogitsRow {
         presence,
       );
     });
+  }
+
+  keep(): void {
+    this.#kernels.keep(this.#logits, this.#space.mask, this.nVocab);
   }
 
   view(): Float32Array {

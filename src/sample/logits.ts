@@ -31,6 +31,10 @@ export interface LogitsRow {
   add(ids: ArrayLike<number>, values: ArrayLike<number>): void;
   /** Applies the penalties to ids that were seen `counts[i]` times. */
   penalize(ids: ArrayLike<number>, counts: ArrayLike<number>, penalties: Penalties): void;
+  /** A bit a token, the lowest of a word first: room to write before `keep`, of one row as of all others. */
+  readonly mask: Uint32Array;
+  /** Sends the logits of tokens to -Infinity whose bit in `mask` is not set. */
+  keep(): void;
   /** A view of the row, valid until the next token is decoded. */
   view(): Float32Array;
 }

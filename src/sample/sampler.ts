@@ -1,8 +1,8 @@
 /**
  * The order in which samplers act on one row of logits:
  *
- *     bias → penalties → greedy                                      at temperature 0, else
- *     bias → penalties → temperature → top-k → top-p → min-p → draw
+ *     bias → penalties → constraint → greedy                                      at temperature 0, else
+ *     bias → penalties → constraint → temperature → top-k → top-p → min-p → draw
  *
  * With top-k the probabilities that top-p and min-p see are normalised among the k; without it they are shares of
  * the whole vocabulary, and at most 256 tokens are left. Without any truncation the draw is exact over the whole
@@ -10,6 +10,7 @@
  *
  * @module
  */
+import type { Constraint } from "./constraint.ts";
 import { drawSurvivor, drawTail, massOf } from "./draw.ts";
 import { greedy } from "./greedy.ts";
 import { LogitBias } from "./logit_bias.ts";
@@ -32,12 +33,15 @@ export class Sampler {
   readonly #sampling: Sampling;
   readonly #bias: LogitBias;
   readonly #seen: SeenPenalty | undefined;
+  readonly #constraint: Constraint | undefined;
   readonly #probs = new Float64Array(MAX_SURVIVORS);
 
-  constructor(sampling: Sampling) {
+  /** @param constraint What the reply is held to. */
+  constructor(sampling: Sampling, constraint?: Constraint) {
     const { repetitionPenalty, frequencyPenalty, presencePenalty } = sampling;
     this.#sampling = sampling;
     this.#bias = new LogitBias(sampling.logitBias);
+    this.#constraint = constraint;
     if (repetitionPenalty !== 1 || frequencyPenalty !== 0 || presencePenalty !== 0) {
       this.#seen = new SeenPenalty({
         repetition: repetitionPenalty,
@@ -53,16 +57,20 @@ export class Sampler {
   }
 
   /**
-   * Chooses a token. Bias and penalties stay applied to the row.
+   * Chooses a token. Bias, penalties and constraint stay applied to the row.
    *
    * @param step Tokens chosen before this one: the counter of the random draw.
    * @throws {KernelError} When no logit is a finite number.
+   * @throws {OptionError} When the constraint leaves no token.
    */
   choose(row: LogitsRow, step: number): number {
     this.#bias.apply(row);
     this.#seen?.apply(row);
+    if (this.#constraint?.fill(row.mask)) row.keep();
     const best = greedy(row);
-    return this.#sampling.temperature < LEAST_TEMPERATURE ? best : this.#draw(row, step);
+    const id = this.#sampling.temperature < LEAST_TEMPERATURE ? best : this.#draw(row, step);
+    this.#constraint?.accept(id);
+    return id;
   }
 
   #draw(row: LogitsRow, step: number): number {

@@ -8,6 +8,9 @@ import { generate } from "../generate.ts";
 import type { Generation } from "../generate/generation.ts";
 import type { GenerateOptions } from "../generate/options.ts";
 import type { Sequence } from "../model/sequence.ts";
+import type { Section } from "../snapshot/section.ts";
+import type { Chunks } from "../snapshot/snapshot.ts";
+import { noteSection, textSection } from "./text_sections.ts";
 
 /**
  * A sequence that knows which tokens it holds.
@@ -30,14 +33,25 @@ import type { Sequence } from "../model/sequence.ts";
  */
 export class Session {
   readonly #sequence: Sequence;
+  readonly #sections: readonly Section[];
   /** Every token that was read or chosen; the sequence holds a prefix of them. */
   #ids: number[] = [];
   #reused = 0;
   #running: Generation | undefined;
+  /** Text of the caller's own that is saved and restored with the session, up to 1 MiB. */
+  note = "";
 
   /** @param sequence Empty, and used by this session alone from now on. */
   constructor(sequence: Sequence) {
     this.#sequence = sequence;
+    const ids = { get: () => this.#ids, set: (ids: number[]) => this.#ids = ids };
+    const note = { get: () => this.note, set: (note: string) => this.note = note };
+    this.#sections = [textSection(ids, sequence.tokenizer.nVocab, sequence.capacity), noteSection(note)];
+  }
+
+  /** Every token that was read or chosen by the calls that have come to their end. */
+  get tokens(): readonly number[] {
+    return this.#ids;
   }
 
   /** Tokens of the latest prompt that were in the cache already. */
@@ -55,11 +69,65 @@ export class Session {
     return shared === held || this.#sequence.cache().policy === "full" ? shared : 0;
   }
 
+  /**
+   * The session as bytes, for `restore` on any machine: what its cache holds, and its text. A generation that has not
+   * come to its end is ended first.
+   *
+   * @example
+   * ```ts
+   * import { loadModel, Session } from "@locket/locket";
+   * import { assertEquals } from "@std/assert";
+   *
+   * const model = await loadModel("models/locket-books-q8_0.gguf", { context: 128, sequences: 2 });
+   * const session = new Session(model.sequence());
+   * const first = await session.generate(model.tokenizer.encode("It was late"), { maxTokens: 8 });
+   * await first.result();
+   *
+   * const elsewhere = new Session(model.sequence());
+   * await elsewhere.restore(await session.save());
+   * const more = [...elsewhere.tokens, ...model.tokenizer.encode(" The door")];
+   * const { tokens } = await (await elsewhere.generate(more, { maxTokens: 8 })).result();
+   * assertEquals(tokens, (await (await session.generate(more, { maxTokens: 8 })).result()).tokens);
+   * model.dispose();
+   * ```
+   */
+  async save(): Promise<Uint8Array<ArrayBuffer>> {
+    await this.settle();
+    return this.#sequence.save(this.#sections);
+  }
+
+  /** The same in chunks of at most `maxBytes`, with no copy of the whole. To be read to its end, or left. */
+  async *saveChunks(maxBytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    await this.settle();
+    yield* this.#sequence.saveChunks(maxBytes, this.#sections);
+  }
+
+  /**
+   * Takes a saved session in place of this one.
+   *
+   * @throws {SnapshotError} When the bytes are damaged, or belong to another model or policy; the session is as it was.
+   */
+  async restore(snapshot: Uint8Array): Promise<void> {
+    await this.settle();
+    this.#sequence.restore(snapshot, this.#sections);
+  }
+
+  /**
+   * Takes a saved session from chunks as they come, with no copy of the whole. The text so far is forgotten first.
+   *
+   * @throws {SnapshotError} As `restore` does; the session is empty then.
+   */
+  async restoreFrom(chunks: Chunks): Promise<void> {
+    await this.forget();
+    await this.#sequence.restoreFrom(chunks, this.#sections);
+  }
+
   /** Forgets the text; the next prompt is computed from its start. */
   async forget(): Promise<void> {
     await this.settle();
     this.#sequence.reset();
     this.#ids = [];
+    this.note = "";
   }
 
   /**

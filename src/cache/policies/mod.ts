@@ -5,6 +5,7 @@
  */
 import type { Policy } from "../policy.ts";
 import { everyNSteps, pyramid } from "../wrappers.ts";
+import { corm } from "./corm.ts";
 import { full } from "./full.ts";
 import { h2o } from "./h2o.ts";
 import { keyformer } from "./keyformer.ts";
@@ -26,6 +27,7 @@ export const POLICIES: readonly PolicyEntry[] = [
   keyformer,
   tova,
   snapkv,
+  corm,
   random,
 ];
 

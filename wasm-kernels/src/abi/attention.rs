@@ -1,14 +1,15 @@
 //! The KV cache of one layer, and attention over it. Storage types of keys and values: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0.
-use super::{optional, read, write};
+use super::{codec, optional, read, write};
 use crate::kernel::attend;
 use crate::kernel::kv::{slots, KvType, Shape};
+use crate::kernel::rope::RopeStyle;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-fn shape(kind: u32, dim: u32, capacity: u32) -> Shape {
+pub(super) fn shape(kind: u32, dim: u32, capacity: u32) -> Shape {
     Shape { kind: KvType::from_id(kind), dim: dim as usize, capacity: capacity as usize }
 }
 
-fn slots_words(n_kv_heads: u32, capacity: u32) -> u32 {
+pub(super) fn slots_words(n_kv_heads: u32, capacity: u32) -> u32 {
     n_kv_heads * (slots::HEADER as u32 + capacity)
 }
 
@@ -28,13 +29,15 @@ pub fn kv_reset(slots: u32, n_kv_heads: u32, capacity: u32) {
 }
 
 /// Stores tokens `k f32[T, G, k_dim]`, `v f32[T, G, v_dim]` in empty slots of every head, lowest first. There must be
-/// room for all of them.
+/// room for all of them. `ranks u32[G, capacity]` (or 0), the place of each slot's token among those of its head, are
+/// brought up to date.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn kv_append(
     keys: u32,
     values: u32,
     slots: u32,
+    ranks: u32,
     k: u32,
     v: u32,
     positions: u32,
@@ -48,7 +51,7 @@ pub fn kv_append(
 ) {
     let rows = n_tokens * n_kv_heads;
     checked!(read(k, 4 * rows * k_dim), read(v, 4 * rows * v_dim), read(positions, 4 * n_tokens));
-    let mut cache = unsafe { cache_mut(keys, values, slots, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type) };
+    let mut cache = unsafe { cache_mut(keys, values, slots, ranks, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type) };
     let (k, v, positions) = unsafe { (read(k, rows * k_dim), read(v, rows * v_dim), read(positions, n_tokens)) };
     cache.append(k, v, positions);
 }
@@ -78,6 +81,7 @@ pub fn kv_compact(
     keys: u32,
     values: u32,
     slots: u32,
+    ranks: u32,
     n_kv_heads: u32,
     k_dim: u32,
     v_dim: u32,
@@ -85,14 +89,15 @@ pub fn kv_compact(
     k_type: u32,
     v_type: u32,
 ) {
-    unsafe { cache_mut(keys, values, slots, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type) }.compact();
+    unsafe { cache_mut(keys, values, slots, ranks, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type) }.compact();
 }
 
 #[allow(clippy::too_many_arguments)]
-unsafe fn cache_mut<'a>(
+pub(super) unsafe fn cache_mut<'a>(
     keys: u32,
     values: u32,
     slots: u32,
+    ranks: u32,
     n_kv_heads: u32,
     k_dim: u32,
     v_dim: u32,
@@ -108,6 +113,7 @@ unsafe fn cache_mut<'a>(
         keys: write(keys, key_bytes / 4),
         values: write(values, value_bytes),
         slots: write(slots, n_slots),
+        ranks: (ranks != 0).then(|| write(ranks, n_kv_heads * capacity)),
         key,
         value,
     }
@@ -120,6 +126,11 @@ unsafe fn cache_mut<'a>(
 /// visible to a token if its position is the token's or earlier, and, with `window` > 0, later than the token's less
 /// `window`. Logits are `scale * q·k`, then `softcap * tanh(logit / softcap)` if `softcap` > 0, then with `slopes f32[H]`
 /// (or 0) less `slope * distance`.
+///
+/// What follows may be 0: absent. `bias f32[G, capacity]` is added to logits. `active u32[G, capacity / 32]`: slots whose
+/// bit is 0 are not visible. `ranks u32[G, capacity]`: distances and rotation go by these instead of positions. `table
+/// f32[n_rows, rope_dims / 2, 2]`: keys and queries come unrotated and are turned by these rows. `codec`: how keys or
+/// values are stored if not as `k_type` and `v_type` say, see `codec::open`.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn attend(
@@ -132,20 +143,34 @@ pub fn attend(
     slots: u32,
     positions: u32,
     slopes: u32,
+    bias: u32,
+    active: u32,
+    ranks: u32,
+    table: u32,
+    codec: u32,
     n_tokens: u32,
     n_heads: u32,
     n_kv_heads: u32,
     k_dim: u32,
     v_dim: u32,
     capacity: u32,
+    n_rows: u32,
+    rope_dims: u32,
     k_type: u32,
     v_type: u32,
+    rope_style: u32,
     scale: f32,
     softcap: f32,
     window: u32,
 ) {
     let (key, value) = (shape(k_type, k_dim, capacity), shape(v_type, v_dim, capacity));
-    let (key_bytes, value_bytes) = (n_kv_heads * key.key_bytes() as u32, n_kv_heads * value.value_bytes() as u32);
+    let codec = unsafe { codec::open(codec) };
+    let (has_keys, has_values) = codec.as_ref().map_or((false, false), |codec| {
+        let codec = codec.as_codec();
+        (codec.has_keys(), codec.has_values())
+    });
+    let key_bytes = if has_keys { 0 } else { n_kv_heads * key.key_bytes() as u32 };
+    let value_bytes = if has_values { 0 } else { n_kv_heads * value.value_bytes() as u32 };
     let (rows, n_slots) = (n_tokens * n_heads, slots_words(n_kv_heads, capacity));
     checked!(
         write(out, 4 * rows * v_dim),
@@ -158,12 +183,26 @@ pub fn attend(
         read(positions & !15, 4 * n_tokens + (positions & 15)),
     );
     unsafe {
+        let rotation = attend::decoded::Rotation {
+            table: read(table, n_rows * rope_dims),
+            dims: rope_dims as usize,
+            style: RopeStyle::from_id(rope_style),
+        };
         let cache = attend::Cache {
             keys: read(keys, key_bytes / 4),
             values: read(values, value_bytes),
             slots: read(slots, n_slots),
             key,
             value,
+            extras: attend::Extras {
+                bias: optional(bias, n_kv_heads * capacity),
+                active: optional(active, n_kv_heads * capacity / 32),
+                ranks: optional(ranks, n_kv_heads * capacity),
+                decoding: attend::decoded::Decoding {
+                    codec: codec.as_ref().map(|codec| codec.as_codec()),
+                    rotation: (table != 0).then_some(rotation),
+                },
+            },
         };
         let queries = attend::Queries {
             q: read(q, rows * k_dim),
@@ -177,5 +216,17 @@ pub fn attend(
             lse: write(lse, rows),
         };
         attend::attend(&mut results, queries, cache, attend::Options { scale, softcap, window });
+    }
+}
+
+/// `out f32[T, H, v_dim]` and `lse f32[H, T]`, attention over some slots, become those over these and others, `out2` and
+/// `lse2`.
+#[wasm_bindgen]
+pub fn attend_join(out: u32, lse: u32, out2: u32, lse2: u32, n_tokens: u32, n_heads: u32, v_dim: u32) {
+    let rows = n_tokens * n_heads;
+    checked!(write(out, 4 * rows * v_dim), write(lse, 4 * rows), read(out2, 4 * rows * v_dim), read(lse2, 4 * rows));
+    unsafe {
+        let other = attend::join::Part { out: read(out2, rows * v_dim), lse: read(lse2, rows) };
+        attend::join::join(write(out, rows * v_dim), write(lse, rows), other, n_tokens as usize);
     }
 }

@@ -40,6 +40,14 @@ pub fn add_at(x: u32, ids: u32, values: u32, m: u32) {
     logits::add_at(row, ids, values)
 }
 
+/// Sends the logits of `x f32[n]` to -infinity whose bit in `mask u32[ceil(n / 32)]` is not set.
+#[wasm_bindgen]
+pub fn keep(x: u32, mask: u32, n: u32) {
+    let words = n.div_ceil(32);
+    checked!(write(x, 4 * n), read(mask, 4 * words));
+    unsafe { logits::keep(write(x, n), read(mask, words)) }
+}
+
 /// The part of a row up to the highest of `ids`.
 unsafe fn row_up_to<'a>(x: u32, ids: &[u32]) -> &'a mut [f32] {
     write(x, ids.iter().max().map_or(0, |id| id + 1))

@@ -5,11 +5,16 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[macro_use]
 mod checked;
 mod attention;
+mod codec;
 mod elementwise;
+mod embedding;
+mod index;
 mod logits;
 mod matmul;
 mod policy;
+mod policy_stored;
 mod quant;
+mod signal;
 
 /// Raised whenever the meaning of an export or of a layout in memory changes; compared at load.
 pub const ABI_VERSION: u32 = 1;

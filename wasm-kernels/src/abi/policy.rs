@@ -1,18 +1,15 @@
 //! Scores of slots and the choice of what stays in a cache; see `kernel::policy`.
 //!
 //! `scores f32[rows, capacity]` have a row per query head, per KV head, or one for the layer.
+use super::attention::slots_words;
 use super::{optional, read, write};
-use crate::kernel::kv::slots::HEADER;
-use crate::kernel::policy::observe::{self, Noise};
-use crate::kernel::policy::{pool, scores, select};
+use crate::kernel::policy::observe::{self, Noise, Reduce};
+use crate::kernel::policy::{cut, pool, scores, select, spread};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-fn slots_words(n_kv_heads: u32, capacity: u32) -> u32 {
-    n_kv_heads * (HEADER as u32 + capacity)
-}
-
 /// Adds to `scores f32[rows, capacity]` what a tile of queries shows: softmax((logits + noise) / tau) times `weight`,
-/// summed over the heads of a row after `scores *= decay` for each token, or with `max` the largest.
+/// reduced over the heads of a row after `scores *= decay` for each token. `reduce`: 0 the sum, 1 the largest, 2 the
+/// position of the last query whose plain weight was at least one over its keys, 3 the same with one over its position + 1.
 ///
 /// `logits f32[H, T, capacity]` and `lse f32[H, T]` are as `attend` left them; the logits are used up. `noise_kind`: 0 none,
 /// 1 Gumbel, 2 Gaussian, both drawn by (seed, layer, head, position of query, position of key), 3 as given in
@@ -33,7 +30,7 @@ pub fn policy_observe(
     capacity: u32,
     noise_stride: u32,
     noise_kind: u32,
-    max: u32,
+    reduce: u32,
     seed: u32,
     layer: u32,
     weight: f32,
@@ -60,7 +57,8 @@ pub fn policy_observe(
             2 => Noise::Gaussian,
             _ => Noise::Given(read(noise, n_heads * noise_stride * noise_stride), noise_stride as usize),
         };
-        let options = observe::Options { max: max != 0, noise, seed, layer, weight, decay, tau };
+        let reduce = Reduce::from_id(reduce);
+        let options = observe::Options { reduce, noise, seed, layer, weight, decay, tau };
         observe::observe(write(scores, n_rows * capacity), write(logits, rows * capacity), tile, options);
     }
 }
@@ -111,6 +109,61 @@ pub fn policy_select(
         let scores = (scores != 0).then(|| write(scores, n_rows * capacity));
         let keep = select::Keep { budget: budget as usize, first, last };
         select::select(write(slots, n_slots), scores, capacity as usize, keep, clear != 0);
+    }
+}
+
+/// Empties the slots of each head at positions from `first` up to `last` whose score is below `bound`, or no number;
+/// rows of `scores f32[rows, capacity]` as in `policy_select`.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn policy_cut(
+    slots: u32,
+    scores: u32,
+    n_rows: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    first: u32,
+    last: u32,
+    bound: f32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots), read(scores, 4 * n_rows * capacity));
+    unsafe {
+        let range = cut::Range { first, last };
+        cut::below(write(slots, n_slots), read(scores, n_rows * capacity), capacity as usize, range, bound);
+    }
+}
+
+/// Empties the slot of each head with `index` occupied ones at earlier positions.
+#[wasm_bindgen]
+pub fn policy_evict_at(slots: u32, n_kv_heads: u32, capacity: u32, index: u32) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots));
+    unsafe { cut::at(write(slots, n_slots), capacity as usize, index as usize) }
+}
+
+/// Empties slots of a layer but `total` of all heads together: positions below `first` and from `last` on stay, then the
+/// `least` best of each head by `scores f32[G, capacity]`, then the best of all; no head keeps more than `most`.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn policy_spread(
+    slots: u32,
+    scores: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    total: u32,
+    least: u32,
+    most: u32,
+    first: u32,
+    last: u32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots), read(scores, 4 * n_kv_heads * capacity));
+    let [total, least, most] = [total, least, most].map(|n| n as usize);
+    unsafe {
+        let scores = read(scores, n_kv_heads * capacity);
+        let how = spread::Spread { total, least, most, first, last };
+        spread::spread(write(slots, n_slots), scores, capacity as usize, how);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Operations on one row of logits, or of any scores. Bound by memory: one pass each.
 use super::lanes::fold;
 use super::math::exp_nonpositive;
+use super::scalar::ln;
 use crate::simd::*;
 
 /// The largest lane; NaN counts as -infinity unless it comes last.
@@ -34,7 +35,7 @@ pub fn log_sum_exp(x: &[f32]) -> f32 {
         let terms = exp_nonpositive(f32x4_sub(v, shift));
         f32x4_add(sum, v128_and(terms, f32x4_eq(v, v)))
     });
-    max + f32x4_sum(sum).ln()
+    max + ln(f32x4_sum(sum))
 }
 
 /// Penalties on tokens that occurred `counts[i]` times. `repetition` divides positive logits and multiplies negative
@@ -51,6 +52,20 @@ pub fn penalize(logits: &mut [f32], ids: &[u32], counts: &[u32], repetition: f32
 pub fn add_at(logits: &mut [f32], ids: &[u32], values: &[f32]) {
     for (&id, &value) in ids.iter().zip(values) {
         logits[id as usize] += value;
+    }
+}
+
+/// Leaves the logits whose bit in `mask` is set, the lowest bit of a word first; the others become -infinity.
+pub fn keep(logits: &mut [f32], mask: &[u32]) {
+    for (logits, &bits) in logits.chunks_mut(32).zip(mask) {
+        if bits == u32::MAX {
+            continue;
+        }
+        for (i, logit) in logits.iter_mut().enumerate() {
+            if bits >> i & 1 == 0 {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
     }
 }
 
@@ -91,5 +106,20 @@ mod tests {
         assert_eq!(x, [1.0 - 0.5 - 0.125, -4.0 - 0.25 - 0.125, 0.5, 0.5]);
         add_at(&mut x, &[3, 0], &[1.0, -0.375]);
         assert_eq!(x, [0.0, -4.375, 0.5, 1.5]);
+    }
+
+    #[test]
+    fn a_mask_leaves_what_it_names() {
+        let mut random = Random(8);
+        for n in lengths() {
+            let x = random.floats(n);
+            let mask: Vec<u32> = (0..n.div_ceil(32)).map(|i| [0, u32::MAX, random.bits()][i % 3]).collect();
+            let mut got = x.clone();
+            keep(&mut got, &mask);
+            for i in 0..n {
+                let wanted = if mask[i / 32] >> (i % 32) & 1 == 1 { x[i] } else { f32::NEG_INFINITY };
+                assert_eq!(got[i], wanted);
+            }
+        }
     }
 }

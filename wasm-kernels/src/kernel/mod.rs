@@ -1,8 +1,11 @@
 //! One file per operation. A kernel takes slices, never allocates, keeps no state and can't fail.
 pub mod activation;
 pub mod attend;
+pub mod codec;
 pub mod dequantize;
 pub mod elementwise;
+pub mod embedding;
+pub mod index;
 pub mod kv;
 pub mod lanes;
 pub mod last_rows;
@@ -16,6 +19,7 @@ pub mod panel;
 pub mod policy;
 pub mod quantize;
 pub mod rope;
+pub mod scalar;
 pub mod tile;
 pub mod topk;
 pub mod weights;

@@ -7,6 +7,7 @@
 //! Bound by memory; a row stays in the first cache between its passes. The variance is taken around the mean in a
 //! second pass, which loses nothing where the mean is large.
 use super::lanes::{fold, map, zip};
+use super::scalar::sqrt;
 use crate::simd::*;
 
 /// Sum of `f(x)` over the row. `f` sends the zeros behind the end to zero.
@@ -18,7 +19,7 @@ fn sum(x: &[f32], f: impl Fn(v128) -> v128) -> f32 {
 /// Factor that brings a row to a root mean square of 1.
 #[inline(always)]
 pub fn rms_factor(x: &[f32], eps: f32) -> f32 {
-    1.0 / (sum(x, |v| f32x4_mul(v, v)) / x.len() as f32 + eps).sqrt()
+    1.0 / sqrt(sum(x, |v| f32x4_mul(v, v)) / x.len() as f32 + eps)
 }
 
 /// Rows of `dim` values; without a `weight` they are only scaled.

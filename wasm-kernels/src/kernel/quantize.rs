@@ -9,6 +9,7 @@
 //!
 //! Tokens lie in fours as far as they go: the same block of four tokens is interleaved word by word, so that one load
 //! brings the same 4 columns, or the same field, of four tokens. The one to three last tokens are plain rows.
+use super::lanes::transpose;
 use crate::simd::*;
 
 /// Columns of a block.
@@ -62,19 +63,6 @@ fn store(to: &mut [u8], at: usize, value: v128) {
     unsafe { v128_store(to[at..at + 16].as_mut_ptr() as *mut v128, value) }
 }
 
-/// Lane j of vector i becomes lane i of vector j.
-#[cfg_attr(target_arch = "wasm32", inline(always))]
-fn transpose([a, b, c, d]: [v128; 4]) -> [v128; 4] {
-    let (ab, cd) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<0, 4, 1, 5>(c, d));
-    let (ab2, cd2) = (i32x4_shuffle::<2, 6, 3, 7>(a, b), i32x4_shuffle::<2, 6, 3, 7>(c, d));
-    [
-        i64x2_shuffle::<0, 2>(ab, cd),
-        i64x2_shuffle::<1, 3>(ab, cd),
-        i64x2_shuffle::<0, 2>(ab2, cd2),
-        i64x2_shuffle::<1, 3>(ab2, cd2),
-    ]
-}
-
 /// The 48 bytes of a block.
 ///
 /// # Safety
@@ -106,7 +94,8 @@ unsafe fn quantize_block(x: *const f32, magic: v128) -> [v128; 3] {
     ]
 }
 
-/// Codes and scale of the block of a token that holds column `column`: for the few rows that have no vectors.
+/// Codes and scale of the block of a token that holds column `column`.
+#[cfg(test)]
 pub fn block_of(xq: &[u8], n_tokens: usize, n_cols: usize, token: usize, column: usize) -> ([i8; COLUMNS], f32) {
     let row = quantized_bytes(n_cols);
     let (interleaved, place) = (token < (n_tokens & !3), token & 3);

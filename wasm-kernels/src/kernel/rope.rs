@@ -8,13 +8,14 @@
 //! Sine and cosine are taken once per token in float64 (an f32 product of position and frequency is off by 1e-3 at
 //! 10,000 tokens), and shared by all heads and layers; turning is then bound by memory.
 use super::lanes::{load, store};
+use super::scalar::sin_cos;
 use crate::simd::*;
 
 /// `table[t][i] = mscale * (cos, sin)(positions[t] * inv_freq[i])`.
 pub fn rope_table(table: &mut [f32], positions: &[u32], inv_freq: &[f32], mscale: f32) {
     for (row, &position) in table.chunks_exact_mut(2 * inv_freq.len()).zip(positions) {
         for (pair, &frequency) in row.as_chunks_mut::<2>().0.iter_mut().zip(inv_freq) {
-            let (sin, cos) = (position as f64 * frequency as f64).sin_cos();
+            let (sin, cos) = sin_cos(position as f64 * frequency as f64);
             *pair = [(cos * mscale as f64) as f32, (sin * mscale as f64) as f32];
         }
     }

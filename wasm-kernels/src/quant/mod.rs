@@ -1,7 +1,8 @@
 //! Block formats of quantised tensors, one file each, and the table of them by ggml type id.
 //!
 //! A row is a run of blocks; a block is `COLUMNS` values in `BYTES` bytes. Every format comes apart into the same
-//! form, so that one kernel serves all of them: `value[i] = scale[i / 16] * code[i] + offset[i / 16]`.
+//! form, so that one kernel serves all of them: `value[i] = scale[i / 16] * code[i] + offset[i / 16]`. How four
+//! interleaved blocks do so in vectors is what kernels use; how one block of a file does is what tests compare with.
 mod group;
 mod half;
 mod interleave;
@@ -24,7 +25,7 @@ mod vectors;
 
 pub use group::{load, Group, GROUP_COLUMNS};
 pub use half::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4_with};
-pub use interleave::{interleave, unpack_lane};
+pub use interleave::{interleave, interleave_block};
 pub use iq4::{Iq4Nl, Iq4Xs};
 pub use masks::Masks;
 pub use q2_k::Q2K;
@@ -51,7 +52,8 @@ pub const BF16: u32 = 30;
 /// Columns of the largest block.
 pub const MAX_COLUMNS: usize = 256;
 
-/// One block taken apart.
+/// One block taken apart, for tests.
+#[cfg_attr(not(test), allow(dead_code))]
 pub struct Unpacked {
     pub codes: [i8; MAX_COLUMNS],
     pub scales: [f32; MAX_COLUMNS / 16],
@@ -59,6 +61,7 @@ pub struct Unpacked {
     pub offsets: [f32; MAX_COLUMNS / 16],
 }
 
+#[cfg_attr(not(test), allow(dead_code))]
 impl Unpacked {
     pub const EMPTY: Self = Self { codes: [0; 256], scales: [0.0; 16], offsets: [-0.0; 16] };
 
@@ -88,7 +91,8 @@ pub trait Format {
     const RUN: usize = 32;
     const PARTS: usize = 2;
 
-    /// Takes one block of `BYTES` bytes in the file's order apart.
+    /// Takes one block of `BYTES` bytes in the file's order apart, number by number: what tests compare with.
+    #[cfg_attr(not(test), allow(dead_code))]
     fn unpack(block: &[u8], out: &mut Unpacked);
 
     /// What the vectors of four interleaved blocks have in common.

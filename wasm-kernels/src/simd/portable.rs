@@ -101,6 +101,7 @@ unary! {
     f32x4_abs: f32, 4, |a| a.abs();
     f32x4_neg: f32, 4, |a| -a;
     f32x4_sqrt: f32, 4, |a| a.sqrt();
+    f32x4_nearest: f32, 4, |a| a.round_ties_even();
     f32x4_convert_i32x4: i32, 4, |a| a as f32;
     f32x4_convert_u32x4: u32, 4, |a| a as f32;
 }

@@ -14,6 +14,7 @@ use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK, GROUP};
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::logits::max_lane;
+use crate::kernel::scalar::nearest;
 use crate::simd::*;
 use core::mem::MaybeUninit;
 
@@ -58,7 +59,7 @@ impl PreparedQueries {
                 self.units[row] = top / 8191.0 * scale;
                 for (i, x) in q.chunks_exact(4).enumerate() {
                     let [first, second] =
-                        dot14_words(core::array::from_fn(|j| ((x[j] * factor).round_ties_even() + 8192.0) as u16));
+                        dot14_words(core::array::from_fn(|j| (nearest(x[j] * factor) + 8192.0) as u16));
                     put(2 * i, first);
                     put(2 * i + 1, second);
                 }
@@ -70,7 +71,7 @@ impl PreparedQueries {
                     let (low, high) = block.split_at(block.len() / 2);
                     let mut sum = 0;
                     let mut word = |x: &[f32]| {
-                        let bytes: [i8; 4] = core::array::from_fn(|j| (x[j] * factor).round_ties_even() as i8);
+                        let bytes: [i8; 4] = core::array::from_fn(|j| nearest(x[j] * factor) as i8);
                         sum += bytes.iter().map(|&b| b as i32).sum::<i32>();
                         u32::from_le_bytes(bytes.map(|b| b as u8))
                     };
@@ -90,19 +91,17 @@ impl PreparedQueries {
     }
 }
 
-/// `logits[i][s]` of rows `first + i < first + n_rows` and slots `start + s < start + n_slots`, a multiple of 32; returns
-/// the largest of each row.
+/// `logits[i][s]` of rows `first + i < first + n_rows` and the `n_slots` slots of `keys`, a multiple of 32; returns the
+/// largest of each row.
 pub fn score(
     logits: &mut Logits,
     queries: &PreparedQueries,
     first: usize,
     n_rows: usize,
     keys: &[u32],
-    start: usize,
     n_slots: usize,
 ) -> [f32; TILE] {
-    let words = queries.shape.key_words();
-    let keys = &keys[start * words..][..n_slots * words];
+    let keys = &keys[..n_slots * queries.shape.key_words()];
     let score_rows = match n_rows {
         1 => score_rows::<1>,
         2 => score_rows::<2>,

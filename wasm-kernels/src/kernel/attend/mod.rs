@@ -16,9 +16,16 @@
 //!   8-bit keys and with all values the other operand is rounded to 14 bits, 64 times finer than the cache's own
 //!   rounding; queries before 4-bit keys take 8 bits.
 //! - A chunk that no row may see is skipped, and one that all rows see completely is not masked.
+//! - What else a cache may have (`Extras`) leaves this path as it is: a bias and a set of slots to be read are applied
+//!   where masks are; keys that are rotated at reading, and coded ones, become floats first, 32 slots at a time
+//!   (decoded.rs).
 //! - Bound by the byte dots, two per 16 products.
 // Rows, groups and dims run through several arrays at once.
 #![allow(clippy::needless_range_loop)]
+pub mod decoded;
+#[cfg(test)]
+mod extras_tests;
+pub mod join;
 mod keys;
 mod rows;
 mod softmax;
@@ -28,6 +35,7 @@ mod values;
 
 use super::kv::slots;
 use super::kv::Shape;
+use decoded::{Decoding, Scratch};
 use rows::{attend_rows, Row};
 use softmax::Mask;
 
@@ -36,7 +44,7 @@ const CHUNK: usize = 128;
 /// Rows that pass over a chunk together.
 const ROWS: usize = 16;
 /// Widest head.
-const MAX_DIM: usize = 256;
+pub const MAX_DIM: usize = 256;
 
 /// How logits are made, besides by the dot product.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +67,32 @@ pub struct Cache<'a> {
     pub slots: &'a [u32],
     pub key: Shape,
     pub value: Shape,
+    pub extras: Extras<'a>,
+}
+
+/// What a cache may have beside keys, values and slots.
+#[derive(Clone, Copy, Default)]
+pub struct Extras<'a> {
+    /// `f32[G, capacity]`: added to logits.
+    pub bias: Option<&'a [f32]>,
+    /// `u32[G, capacity / 32]`: a slot whose bit is 0 is not read, and 32 without any are passed over.
+    pub active: Option<&'a [u32]>,
+    /// `u32[G, capacity]`: place of each slot's token among those of its head, by which distances and rotations go in
+    /// place of its position. A query's place is the number of slots at earlier positions.
+    pub ranks: Option<&'a [u32]>,
+    pub decoding: Decoding<'a>,
+}
+
+impl Extras<'_> {
+    /// Those of one of the heads.
+    fn of_head(self, head: usize, capacity: usize) -> Self {
+        Self {
+            bias: self.bias.map(|bias| &bias[head * capacity..][..capacity]),
+            active: self.active.map(|active| &active[head * capacity / 32..][..capacity / 32]),
+            ranks: self.ranks.map(|ranks| &ranks[head * capacity..][..capacity]),
+            decoding: self.decoding,
+        }
+    }
 }
 
 /// The tokens of a tile.
@@ -84,29 +118,61 @@ pub struct Results<'a> {
 }
 
 pub fn attend(results: &mut Results, tile: Queries, cache: Cache, options: Options) {
+    let decoding = cache.extras.decoding;
+    if decoding.decodes_keys() || decoding.decodes_values() {
+        attend_decoded(results, tile, cache, options);
+    } else {
+        attend_heads(results, tile, cache, options, None);
+    }
+}
+
+/// A function of its own, so that plain attention needs no room for blocks.
+#[inline(never)]
+fn attend_decoded(results: &mut Results, tile: Queries, cache: Cache, options: Options) {
+    attend_heads(results, tile, cache, options, Some(&mut Scratch::new()));
+}
+
+#[inline(never)]
+fn attend_heads(
+    results: &mut Results,
+    tile: Queries,
+    cache: Cache,
+    options: Options,
+    mut scratch: Option<&mut Scratch>,
+) {
     let capacity = cache.key.capacity;
     let n_kv_heads = cache.slots.len() / (slots::HEADER + capacity);
     let (n_tokens, group) = (tile.positions.len(), tile.n_heads / n_kv_heads);
     let (key_words, value_bytes) = (cache.key.key_bytes() / 4, cache.value.value_bytes());
     for kv_head in 0..n_kv_heads {
+        // Where a codec has them, the cache holds none.
         let head = Cache {
-            keys: &cache.keys[kv_head * key_words..][..key_words],
-            values: &cache.values[kv_head * value_bytes..][..value_bytes],
+            keys: cache.keys.get(kv_head * key_words..).unwrap_or_default(),
+            values: cache.values.get(kv_head * value_bytes..).unwrap_or_default(),
             slots: slots::positions(cache.slots, capacity, kv_head),
+            extras: cache.extras.of_head(kv_head, capacity),
             ..cache
         };
         let row = |i: usize| {
             let (token, h) = (i / group, kv_head * group + i % group);
+            let position = tile.positions[token];
             Row {
                 in_q: token * tile.n_heads + h,
                 in_scores: h * n_tokens + token,
-                mask: Mask::new(tile.positions[token], options.window),
+                mask: Mask::new(position, options.window),
                 slope: tile.slopes.map_or(0.0, |slopes| slopes[h]),
+                index: if head.extras.ranks.is_some() { rank_of(head.slots, position) } else { position },
             }
         };
         for start in (0..n_tokens * group).step_by(ROWS) {
             let rows: [Row; ROWS] = core::array::from_fn(|i| row((start + i).min(n_tokens * group - 1)));
-            attend_rows(results, tile.q, &rows[..ROWS.min(n_tokens * group - start)], head, options);
+            let rows = &rows[..ROWS.min(n_tokens * group - start)];
+            attend_rows(results, tile.q, rows, kv_head, head, options, scratch.as_deref_mut());
         }
     }
+}
+
+/// How many of these positions lie before `position`; empty slots do not.
+fn rank_of(positions: &[u32], position: u32) -> u32 {
+    positions.iter().map(|&other| (other < position) as u32).sum()
 }

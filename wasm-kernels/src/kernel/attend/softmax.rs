@@ -1,12 +1,13 @@
 //! From dot products to weights of values: position bias, mask, running maximum, exponentials, rounding to 14 bits.
 use super::rows::Row;
-use super::CHUNK;
+use super::{Extras, CHUNK};
 use crate::kernel::activation::softcapped;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::lanes::{load, store};
 use crate::kernel::logits::max_lane;
 use crate::kernel::math::Exp;
+use crate::kernel::scalar::{exp, ln};
 use crate::simd::*;
 
 /// Which positions a token sees: `position - p <= reach`, modulo 2^32, so that one comparison excludes later positions,
@@ -49,12 +50,25 @@ pub struct Chunk<'a> {
     /// Scales of 4- and 8-bit values, 0 in empty slots.
     scales: [f32; CHUNK],
     top_scale: f32,
+    /// Of the chunk's slots, as in `Extras`.
+    bias: Option<&'a [f32]>,
+    active: Option<&'a [u32]>,
+    ranks: Option<&'a [u32]>,
 }
 
 impl<'a> Chunk<'a> {
     #[inline(never)]
-    pub fn new(positions: &'a [u32], values: &[u8], shape: Shape) -> Self {
-        let mut chunk = Self { positions, range: (0, 0), scales: [0.0; CHUNK], top_scale: 0.0 };
+    pub fn new(positions: &'a [u32], values: &[u8], shape: Shape, extras: &Extras<'a>, start: usize) -> Self {
+        let n = positions.len();
+        let mut chunk = Self {
+            positions,
+            range: (0, 0),
+            scales: [0.0; CHUNK],
+            top_scale: 0.0,
+            bias: extras.bias.map(|bias| &bias[start..][..n]),
+            active: extras.active.map(|active| &active[start / BLOCK..][..n / BLOCK]),
+            ranks: extras.ranks.map(|ranks| &ranks[start..][..n]),
+        };
         let (mut low, mut high) = (u32x4_splat(u32::MAX), u32x4_splat(0));
         for quad in positions.as_chunks::<4>().0 {
             let quad = load_words(quad);
@@ -101,32 +115,53 @@ pub struct Top {
 
 /// Turns scaled dot products, `top` the largest of them, into logits.
 pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f32) -> Top {
+    if chunk.bias.is_some() || chunk.active.is_some() || chunk.ranks.is_some() && row.slope != 0.0 {
+        return bias_and_mask::<true>(logits, row, chunk, softcap);
+    }
     if row.mask.shows(chunk) && softcap == 0.0 && row.slope == 0.0 {
         return Top { logit: top, scale: chunk.top_scale };
     }
-    bias_and_mask(logits, row, chunk, softcap)
+    bias_and_mask::<false>(logits, row, chunk, softcap)
 }
 
 #[inline(never)]
-fn bias_and_mask(logits: &mut [f32], row: &Row, chunk: &Chunk, softcap: f32) -> Top {
+fn bias_and_mask<const EXTRAS: bool>(logits: &mut [f32], row: &Row, chunk: &Chunk, softcap: f32) -> Top {
     let (mut top, mut top_scale) = (f32x4_splat(f32::NEG_INFINITY), f32x4_splat(0.0));
     let slots = chunk.positions.as_chunks::<4>().0.iter().zip(chunk.scales.as_chunks::<4>().0);
-    for (logits, (positions, scales)) in logits.as_chunks_mut::<4>().0.iter_mut().zip(slots) {
-        let distance = i32x4_sub(u32x4_splat(row.mask.position), load_words(positions));
+    for (i, (logits, (positions, scales))) in logits.as_chunks_mut::<4>().0.iter_mut().zip(slots).enumerate() {
+        let behind = i32x4_sub(u32x4_splat(row.mask.position), load_words(positions));
+        let mut visible = u32x4_le(behind, u32x4_splat(row.mask.reach));
+        let mut distance = behind;
         let mut logit = load(logits);
         if softcap != 0.0 {
             logit = softcapped(logit, softcap);
         }
+        if EXTRAS {
+            if let Some(ranks) = chunk.ranks {
+                distance = i32x4_sub(u32x4_splat(row.index), load_words(&ranks.as_chunks::<4>().0[i]));
+            }
+            if let Some(bias) = chunk.bias {
+                logit = f32x4_add(logit, load(&bias.as_chunks::<4>().0[i]));
+            }
+            if let Some(active) = chunk.active {
+                visible = v128_and(visible, lanes_of_bits(active[i / 8] >> (i % 8 * 4)));
+            }
+        }
         if row.slope != 0.0 {
             logit = f32x4_sub(logit, f32x4_mul(f32x4_splat(row.slope), f32x4_convert_u32x4(distance)));
         }
-        let visible = u32x4_le(distance, u32x4_splat(row.mask.reach));
         let logit = v128_bitselect(logit, f32x4_splat(f32::NEG_INFINITY), visible);
         store(logits, logit);
         top = f32x4_pmax(top, logit);
         top_scale = f32x4_pmax(top_scale, v128_and(load(scales), visible));
     }
     Top { logit: max_lane(top), scale: max_lane(top_scale) }
+}
+
+/// Lane i is all ones where bit i is 1.
+fn lanes_of_bits(bits: u32) -> v128 {
+    let lanes = u32x4(1, 2, 4, 8);
+    i32x4_eq(v128_and(u32x4_splat(bits), lanes), lanes)
 }
 
 /// A row's softmax so far.
@@ -151,7 +186,7 @@ impl Running {
         if max <= self.max {
             return None;
         }
-        let factor = (self.max - max).exp();
+        let factor = exp(self.max - max);
         self.max = max;
         self.sum *= factor;
         self.weight_sum *= factor;
@@ -166,7 +201,7 @@ impl Running {
         let offset = if kind == KvType::Q4_0 { f32x4_splat(-7.5 * self.weight_sum) } else { f32x4_splat(0.0) };
         let factor = f32x4_splat(1.0 / self.sum);
         crate::kernel::lanes::map(out, |v| f32x4_mul(f32x4_add(v, offset), factor));
-        self.max + self.sum.ln()
+        self.max + ln(self.sum)
     }
 }
 
@@ -198,7 +233,7 @@ pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: To
         return;
     }
     // No weight in this chunk is larger.
-    let bound = (top.logit - state.max).exp() * top.scale;
+    let bound = exp(top.logit - state.max) * top.scale;
     weights.unit = bound / 16383.0;
     let factor = if bound > 0.0 { 16383.0 / bound } else { 0.0 };
     let (sum, units) = weigh_codes(&mut weights.words, logits, &chunk.scales, state.max, factor);

@@ -1,48 +1,99 @@
 //! Attention against a plain float64 computation over the numbers that the cache holds.
+use super::decoded::{Codec, Rotation};
 use super::*;
 use crate::kernel::kv::keys::read_key;
 use crate::kernel::kv::slots::{heads, EMPTY};
 use crate::kernel::kv::values::read_value;
 use crate::kernel::kv::KvType;
+use crate::kernel::rope::RopeStyle;
 use crate::oracle::{close, Random};
 
-const TYPES: [KvType; 4] = [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0];
+pub const TYPES: [KvType; 4] = [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0];
 
 /// A cache with its memory.
-struct Owned {
-    keys: Vec<u32>,
-    values: Vec<u8>,
+pub struct Owned {
+    pub keys: Vec<u32>,
+    pub values: Vec<u8>,
     slots: Vec<u32>,
     key: Shape,
     value: Shape,
     n_kv_heads: usize,
+    pub extras: OwnedExtras,
+}
+
+/// `Extras` with their memory; what is empty is absent.
+#[derive(Default)]
+pub struct OwnedExtras {
+    pub bias: Vec<f32>,
+    pub active: Vec<u32>,
+    pub ranks: Vec<u32>,
+    pub table: Vec<f32>,
+    pub dims: usize,
+    pub halves: bool,
+    pub codec: Option<Box<dyn Codec>>,
 }
 
 impl Owned {
-    fn new(n_kv_heads: usize, key: Shape, value: Shape) -> Self {
+    pub fn new(n_kv_heads: usize, key: Shape, value: Shape) -> Self {
         let mut slots = vec![7; n_kv_heads * (4 + key.capacity)];
         heads(&mut slots, key.capacity).for_each(|mut head| head.reset());
         // What an unused slot holds must not matter: all ones are NaN as floats.
         let keys = vec![u32::MAX; n_kv_heads * key.key_bytes() / 4];
         let values = vec![u8::MAX; n_kv_heads * value.value_bytes()];
-        Self { keys, values, slots, key, value, n_kv_heads }
+        Self { keys, values, slots, key, value, n_kv_heads, extras: OwnedExtras::default() }
     }
 
-    fn append(&mut self, random: &mut Random, positions: &[u32]) {
+    pub fn append(&mut self, random: &mut Random, positions: &[u32]) {
         let k = random.floats(positions.len() * self.n_kv_heads * self.key.dim);
         let v = random.floats(positions.len() * self.n_kv_heads * self.value.dim);
         let (keys, values, slots) = (&mut self.keys[..], &mut self.values[..], &mut self.slots[..]);
-        slots::Cache { keys, values, slots, key: self.key, value: self.value }.append(&k, &v, positions);
+        let ranks = (!self.extras.ranks.is_empty()).then_some(&mut self.extras.ranks[..]);
+        slots::Cache { keys, values, slots, ranks, key: self.key, value: self.value }.append(&k, &v, positions);
     }
 
-    fn evict(&mut self, head: usize, slot: usize) {
+    pub fn evict(&mut self, head: usize, slot: usize) {
         heads(&mut self.slots, self.key.capacity).nth(head).unwrap().evict(slot);
     }
 
-    fn cache(&self) -> Cache<'_> {
-        let Self { keys, values, slots, key, value, .. } = self;
-        Cache { keys, values, slots, key: *key, value: *value }
+    pub fn cache(&self) -> Cache<'_> {
+        let Self { keys, values, slots, key, value, extras, .. } = self;
+        let style = if extras.halves { RopeStyle::Halves } else { RopeStyle::Neighbours };
+        let rotation = Rotation { table: &extras.table, dims: extras.dims, style };
+        let extras = Extras {
+            bias: (!extras.bias.is_empty()).then_some(&extras.bias),
+            active: (!extras.active.is_empty()).then_some(&extras.active),
+            ranks: (!extras.ranks.is_empty()).then_some(&extras.ranks),
+            decoding: Decoding {
+                codec: extras.codec.as_deref(),
+                rotation: (!extras.table.is_empty()).then_some(rotation),
+            },
+        };
+        Cache { keys, values, slots, key: *key, value: *value, extras }
     }
+
+    /// What distances and rotation go by, at a position that lies in a head or is to be looked up there.
+    fn index(&self, kv_head: usize, position: u32) -> u32 {
+        let capacity = self.key.capacity;
+        let positions = &self.slots[kv_head * (4 + capacity) + 4..][..capacity];
+        let earlier = positions.iter().filter(|&&other| other < position).count() as u32;
+        if self.extras.ranks.is_empty() { position } else { earlier }
+    }
+
+    /// Turned as its index says, in float64.
+    fn turned(&self, x: &[f32], index: u32) -> Vec<f64> {
+        let mut x: Vec<f64> = x.iter().map(|&x| x as f64).collect();
+        let OwnedExtras { table, dims, halves, .. } = &self.extras;
+        for i in (0..dims / 2).filter(|_| !table.is_empty()) {
+            let (a, b) = if *halves { (i, i + dims / 2) } else { (2 * i, 2 * i + 1) };
+            let (sin, cos) = (index as f64 * frequency(i, *dims) as f64).sin_cos();
+            (x[a], x[b]) = (x[a] * cos - x[b] * sin, x[a] * sin + x[b] * cos);
+        }
+        x
+    }
+}
+
+pub fn frequency(i: usize, dims: usize) -> f32 {
+    1e4f32.powf(-2.0 * i as f32 / dims as f32)
 }
 
 /// One row by the textbook: (out, logits, log-sum-exp).
@@ -62,15 +113,19 @@ fn naive(
     let logits: Vec<f64> = (0..n_slots)
         .map(|slot| {
             let p = positions[slot];
-            if p == EMPTY || p > position || (o.window > 0 && p + o.window <= position) {
+            let place = kv_head * capacity + slot;
+            let is_active = owned.extras.active.get(place / 32).is_none_or(|bits| bits >> (place % 32) & 1 != 0);
+            if p == EMPTY || p > position || (o.window > 0 && p + o.window <= position) || !is_active {
                 return f64::NEG_INFINITY;
             }
             read_key(&owned.keys[kv_head * words..], &owned.key, slot, &mut k);
-            let mut logit = o.scale as f64 * q.iter().zip(&k).map(|(a, b)| *a as f64 * *b as f64).sum::<f64>();
+            let (here, there) = (owned.index(kv_head, position), owned.index(kv_head, p));
+            let (q, k) = (owned.turned(q, here), owned.turned(&k, there));
+            let mut logit = o.scale as f64 * q.iter().zip(&k).map(|(a, b)| a * b).sum::<f64>();
             if o.softcap > 0.0 {
                 logit = o.softcap as f64 * (logit / o.softcap as f64).tanh();
             }
-            logit - slope * (position - p) as f64
+            logit - slope * (here - there) as f64 + owned.extras.bias.get(place).map_or(0.0, |&bias| bias as f64)
         })
         .collect();
     let max = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -87,7 +142,7 @@ fn naive(
     (out, logits, max + sum.ln())
 }
 
-fn check(owned: &Owned, random: &mut Random, positions: &[u32], group: usize, options: Options, alibi: bool) {
+pub fn check(owned: &Owned, random: &mut Random, positions: &[u32], group: usize, options: Options, alibi: bool) {
     let (n_tokens, n_heads, capacity) = (positions.len(), owned.n_kv_heads * group, owned.key.capacity);
     let q = random.floats(n_tokens * n_heads * owned.key.dim);
     let slopes: Vec<f32> = (0..n_heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect();
@@ -124,11 +179,11 @@ fn check(owned: &Owned, random: &mut Random, positions: &[u32], group: usize, op
     }
 }
 
-fn options(dim: usize) -> Options {
+pub fn options(dim: usize) -> Options {
     Options { scale: 1.0 / (dim as f32).sqrt(), softcap: 0.0, window: 0 }
 }
 
-fn shape(kind: KvType, dim: usize, capacity: usize) -> Shape {
+pub fn shape(kind: KvType, dim: usize, capacity: usize) -> Shape {
     Shape { kind, dim, capacity }
 }
 
@@ -248,7 +303,7 @@ fn a_token_does_not_depend_on_the_tokens_read_with_it() {
                 let tokens = start..(start + chunk).min(n);
                 let of = |x: usize| tokens.start * x..tokens.end * x;
                 let Owned { keys, values, slots, key, value, .. } = &mut owned;
-                slots::Cache { keys, values, slots, key: *key, value: *value }.append(
+                slots::Cache { keys, values, slots, ranks: None, key: *key, value: *value }.append(
                     &k[of(dim)],
                     &v[of(dim)],
                     &positions[of(1)],

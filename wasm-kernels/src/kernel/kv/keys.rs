@@ -14,7 +14,6 @@
 //!   Beside it fits the sum of the codes, with which queries may be offset to unsigned operands.
 use super::half::{bf16_above, f32_to_f16};
 use super::{four_bits, round_bits, scale_and_inverse, KvType, Shape};
-#[cfg(test)]
 use crate::quant::f16_to_f32;
 
 pub const GROUP: usize = 4;
@@ -67,7 +66,6 @@ pub fn write_key(keys: &mut [u32], shape: &Shape, slot: usize, x: &[f32]) {
 }
 
 /// The key in a slot, as attention sees it.
-#[cfg(test)]
 pub fn read_key(keys: &[u32], shape: &Shape, slot: usize, x: &mut [f32]) {
     let words = shape.key_words();
     let first = first_word(words, slot);

@@ -5,6 +5,7 @@
 //! slots out and takes them back. A slot is written and freed without touching another one.
 pub mod half;
 pub mod keys;
+pub mod ranks;
 pub mod slots;
 pub mod values;
 

@@ -10,6 +10,7 @@
 //! Attention doesn't care for the order of slots, so that evicting is one store, and appending takes the lowest empty
 //! slot: nothing moves. An empty slot's position is later than every token's, and so is masked like any future one.
 use super::keys::{copy_key, write_key};
+use super::ranks::settle;
 use super::values::{copy_value, write_value};
 use super::Shape;
 
@@ -124,6 +125,8 @@ pub struct Cache<'a> {
     pub values: &'a mut [u8],
     /// `u32[G, 4 + capacity]`
     pub slots: &'a mut [u32],
+    /// `u32[G, capacity]`: see `ranks`.
+    pub ranks: Option<&'a mut [u32]>,
     pub key: Shape,
     pub value: Shape,
 }
@@ -137,8 +140,16 @@ impl Cache<'_> {
         let n_kv_heads = self.slots.len() / (HEADER + key.capacity);
         let heads = heads(self.slots, key.capacity).zip(keys.zip(values)).enumerate();
         for (h, (mut head, (keys, values))) in heads {
+            let mut ranks = self.ranks.as_deref_mut().map(|ranks| &mut ranks[h * key.capacity..][..key.capacity]);
+            if let Some(ranks) = &mut ranks {
+                settle(ranks, head.positions);
+            }
             for (t, &position) in positions.iter().enumerate() {
+                let rank = head.n_occupied() as u32;
                 let (slot, row) = (head.take(position), t * n_kv_heads + h);
+                if let Some(ranks) = &mut ranks {
+                    ranks[slot] = rank;
+                }
                 write_key(keys, key, slot, &k[row * key.dim..][..key.dim]);
                 write_value(values, value, slot, &v[row * value.dim..][..value.dim]);
             }
@@ -150,10 +161,17 @@ impl Cache<'_> {
         let (key, value) = (&self.key, &self.value);
         let keys = self.keys.chunks_exact_mut(key.key_bytes() / 4);
         let values = self.values.chunks_exact_mut(value.value_bytes());
-        for (mut head, (keys, values)) in heads(self.slots, key.capacity).zip(keys.zip(values)) {
+        for (h, (mut head, (keys, values))) in heads(self.slots, key.capacity).zip(keys.zip(values)).enumerate() {
+            let mut ranks = self.ranks.as_deref_mut().map(|ranks| &mut ranks[h * key.capacity..][..key.capacity]);
+            if let Some(ranks) = &mut ranks {
+                settle(ranks, head.positions);
+            }
             head.compact(|from, to| {
                 copy_key(keys, key, from, to);
                 copy_value(values, value, from, to);
+                if let Some(ranks) = &mut ranks {
+                    ranks.swap(from, to);
+                }
             });
         }
     }

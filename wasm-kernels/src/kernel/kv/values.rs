@@ -12,7 +12,6 @@
 //! - The scale is one per slot, so that it can be multiplied into the slot's probability.
 use super::half::f32_to_f16;
 use super::{four_bits, round_bits, scale_and_inverse, KvType, Shape};
-#[cfg(test)]
 use crate::quant::f16_to_f32;
 
 pub const BLOCK: usize = 32;
@@ -81,7 +80,6 @@ pub fn write_value(values: &mut [u8], shape: &Shape, slot: usize, x: &[f32]) {
 }
 
 /// The value in a slot, as attention sees it.
-#[cfg(test)]
 pub fn read_value(values: &[u8], shape: &Shape, slot: usize, x: &mut [f32]) {
     let block = &values[slot / BLOCK * shape.value_block_bytes()..];
     let slot = slot % BLOCK;

@@ -3,16 +3,29 @@
 //! ```text
 //! observe   scores += reduce over heads of softmax((logits + noise) / tau)     observe.rs, noise.rs
 //! pool      scores of a KV head = mean over its query heads of pooled scores   pool.rs
+//! geometry  scores from keys alone                                             geometry.rs
+//! queries   statistics of queries, and scores for those to come                queries.rs
 //! select    empties all but sinks, recent and the best of the rest             select.rs
+//! spread    the same, with a budget that all heads of a layer share            spread.rs
+//! cut       empties what lies below a bound                                    cut.rs
+//! merge     emptied slots join slots that stayed                               merge.rs
 //! clear, compact, randomise                                                    scores.rs
 //! ```
 //! Scores lie beside the slots they belong to: `f32[rows, capacity]`, a row per query head, per KV head, or one for the
 //! layer. An empty slot's score is 0, so that a token starts at 0 wherever it is put. A policy is a sequence of these
 //! calls, each for all heads of a layer; which one, TypeScript decides.
+pub mod blocks;
+pub mod cut;
+pub mod geometry;
+pub mod merge;
 pub mod noise;
 pub mod observe;
 pub mod pool;
+pub mod queries;
 pub mod scores;
 pub mod select;
+pub mod spread;
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;

@@ -1,19 +1,22 @@
-//! What a tile of queries shows about the slots: softmax weights, summed or maximised into scores.
+//! What a tile of queries shows about the slots: softmax weights, summed or maximised into scores, or the last query
+//! that a slot mattered to.
 //!
 //! ```text
 //! for each token of the tile, for each query head h with logits x of its visible slots:
 //!     p = softmax((x + noise) / tau)               only visible slots take part
 //!     scores[row of h] = scores * decay            once per token
 //!     scores[row of h] += weight p                 or: max(scores, weight p)
+//!                                                  or: position of the query where p >= 1 / number of keys
 //! ```
 //! - A row of scores belongs to one query head, to the heads of a KV head, or to all heads of the layer.
 //! - Without noise and with tau 1 the log-sum-exp that attention left makes it a single pass.
 //! - Otherwise the weights are made against an upper bound of the exponents, log-sum-exp plus the largest noise, so
 //!   that no pass looks for their maximum; they replace the logits until their sum is known.
 //! - At tau 1, as in a prompt, Gumbel noise is a division: e^(x - ln E) = e^x / E with an exponential draw E.
+//! - A token's own step counts as important to it, so that the last query never lies before the token itself.
 //! - decay 0 keeps the last query only (TOVA), 1 sums (H2O, Keyformer), between lies a moving average.
 //!
-//! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104.
+//! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104; CORM, arXiv 2404.15949.
 use super::noise::{self, Row};
 use crate::kernel::kv::slots;
 use crate::kernel::lanes::{load, store};
@@ -30,11 +33,27 @@ pub enum Noise<'a> {
     Given(&'a [f32], usize),
 }
 
+/// What a score is of the weights that a slot got.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Reduce {
+    Sum = 0,
+    Max = 1,
+    /// Position of the last query whose plain weight for the slot was at least one over the keys that it read.
+    Latest = 2,
+    /// The same with one over its position + 1 instead, as if nothing had been evicted.
+    LatestOfAll = 3,
+}
+
+impl Reduce {
+    pub fn from_id(id: u32) -> Self {
+        [Self::Sum, Self::Max, Self::Latest, Self::LatestOfAll][id as usize]
+    }
+}
+
 /// How weights become scores.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// The largest weight instead of the sum.
-    pub max: bool,
+    pub reduce: Reduce,
     pub noise: Noise<'a>,
     pub seed: u32,
     pub layer: u32,
@@ -89,6 +108,9 @@ fn add_row(
 ) {
     if lse == f32::NEG_INFINITY {
         return;
+    }
+    if matches!(options.reduce, Reduce::Latest | Reduce::LatestOfAll) {
+        return mark(scores, logits, positions, lse, position, options.reduce);
     }
     let rate = f32x4_splat(1.0 / options.tau);
     let row = Row::new(options.seed, options.layer, head, position);
@@ -152,11 +174,30 @@ fn accumulate(scores: &mut [f32], x: &[f32], options: Options, factor: f32, f: i
     let factor = f32x4_splat(factor);
     for (score, x) in scores.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
         let weight = f(load(x));
-        let sum = if options.max {
+        let sum = if options.reduce == Reduce::Max {
             f32x4_pmax(load(score), f32x4_mul(weight, factor))
         } else {
             f32x4_madd(weight, factor, load(score))
         };
         store(score, sum);
+    }
+}
+
+/// Writes the query's position over the scores of the slots that matter to it, its own among them.
+#[inline(never)]
+fn mark(scores: &mut [f32], logits: &[f32], positions: &[u32], lse: f32, position: u32, reduce: Reduce) {
+    let n_keys = match reduce {
+        Reduce::LatestOfAll => position + 1,
+        _ => logits.iter().filter(|&&logit| logit > f32::NEG_INFINITY).count() as u32,
+    };
+    let (lse, least) = (f32x4_splat(lse), f32x4_splat(1.0 / n_keys as f32));
+    let (own, now) = (u32x4_splat(position), f32x4_splat(position as f32));
+    let quads = logits.as_chunks::<4>().0.iter().zip(positions.as_chunks::<4>().0);
+    for (score, (logits, positions)) in scores.as_chunks_mut::<4>().0.iter_mut().zip(quads) {
+        // SAFETY: the reference covers 16 readable bytes.
+        let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
+        let weight = exp_nonpositive(f32x4_sub(load(logits), lse));
+        let minor = v128_andnot(f32x4_lt(weight, least), i32x4_eq(positions, own));
+        store(score, v128_bitselect(load(score), now, minor));
     }
 }

@@ -18,7 +18,7 @@ use crate::kernel::lanes::load;
 use crate::simd::*;
 
 /// Leaving slots that are found in one pass.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 
 /// What stays.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ fn thin_few(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize)
 }
 
 /// Empties `leaving` slots of a head, or all candidates if they are fewer.
-fn thin(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize) {
+pub(super) fn thin(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize) {
     if leaving <= FEW {
         thin_few(head, scores, keep, leaving);
         return;
@@ -89,7 +89,7 @@ fn thin(head: &mut Head, scores: Option<&[f32]>, keep: Keep, leaving: usize) {
 
 /// The slots that may leave, each with a key: the score as an integer that orders the same way.
 #[derive(Clone, Copy)]
-struct Candidates<'a> {
+pub(super) struct Candidates<'a> {
     positions: &'a [u32],
     scores: Option<&'a [f32]>,
     first: u32,
@@ -97,7 +97,7 @@ struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    fn of(head: &'a Head, scores: Option<&'a [f32]>, keep: Keep) -> Self {
+    pub(super) fn of(head: &'a Head, scores: Option<&'a [f32]>, keep: Keep) -> Self {
         let positions = &head.positions()[..head.n_slots().next_multiple_of(32)];
         Self { positions, scores, first: keep.first, span: keep.last.saturating_sub(keep.first) }
     }
@@ -107,7 +107,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Key and position of a slot.
-    fn at(&self, slot: usize) -> (u32, u32) {
+    pub(super) fn at(&self, slot: usize) -> (u32, u32) {
         let position = self.positions[slot];
         let key = self.scores.map_or(position, |scores| u32x4_extract_lane::<0>(key(f32x4_splat(scores[slot]))));
         (key, position)
@@ -139,13 +139,13 @@ impl<'a> Candidates<'a> {
 
     /// How many candidates have `f(key, position)` set.
     #[inline(always)]
-    fn count(&self, f: impl Fn(v128, v128) -> v128) -> usize {
+    pub(super) fn count(&self, f: impl Fn(v128, v128) -> v128) -> usize {
         let lanes = self.fold(u32x4_splat(0), |n, key, position, is| i32x4_sub(n, v128_and(is, f(key, position))));
         lanes.into_iter().sum::<u32>() as usize
     }
 
     /// The slots that leave first, `wanted <= FEW` of them, or fewer if there are not as many; how many they are.
-    fn worst(&self, wanted: usize) -> ([usize; FEW], usize) {
+    pub(super) fn worst(&self, wanted: usize) -> ([usize; FEW], usize) {
         // In order of leaving: key, later positions first, slot.
         let mut found = [(0, 0, 0); FEW];
         let mut n = 0;
@@ -190,13 +190,13 @@ impl<'a> Candidates<'a> {
 
 /// Orders floats as unsigned integers; NaN is the least of all, and both zeros are one.
 #[inline(always)]
-fn key(score: v128) -> v128 {
+pub(crate) fn key(score: v128) -> v128 {
     let score = f32x4_add(score, f32x4_splat(0.0));
     let flipped = v128_xor(score, v128_or(i32x4_shr(score, 31), u32x4_splat(0x8000_0000)));
     v128_and(flipped, f32x4_eq(score, score))
 }
 
 /// The largest number of which `holds` is true; it is true of 0, and of all below one of which it is true.
-fn largest(holds: impl Fn(u32) -> bool) -> u32 {
+pub(crate) fn largest(mut holds: impl FnMut(u32) -> bool) -> u32 {
     (0..32).rev().fold(0, |found, bit| if holds(found | 1 << bit) { found | 1 << bit } else { found })
 }

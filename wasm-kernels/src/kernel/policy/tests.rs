@@ -1,7 +1,7 @@
 //! Every policy kernel against a plain one.
-use super::observe::{observe, Noise, Options, Tile};
+use super::observe::{observe, Noise, Options, Reduce, Tile};
 use super::select::{select, Keep};
-use super::{pool, scores};
+use super::{cut, pool, scores};
 use crate::kernel::kv::slots::{self, EMPTY, HEADER};
 use crate::oracle::{close, Random};
 
@@ -129,7 +129,7 @@ fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(&Case, 
             for s in 0..CAPACITY {
                 let score = &mut scores[h * n_rows / N_HEADS * CAPACITY + s];
                 let p = options.weight as f64 * weight(s) / sum;
-                *score = if options.max { score.max(p) } else { *score + p };
+                *score = if options.reduce == Reduce::Max { score.max(p) } else { *score + p };
             }
         }
     }
@@ -139,16 +139,16 @@ fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(&Case, 
 #[test]
 fn observe_equals_its_definition() {
     let mut random = Random(6);
-    let plain = Options { max: false, noise: Noise::None, seed: 1, layer: 2, weight: 1.0, decay: 1.0, tau: 1.0 };
+    let plain = Options { reduce: Reduce::Sum, noise: Noise::None, seed: 1, layer: 2, weight: 1.0, decay: 1.0, tau: 1.0 };
     let given: Vec<f32> = (0..N_HEADS * 128 * 128).map(|_| 2.0 * random.float()).collect();
     for n_rows in [1, 2, 4] {
         for options in [
             plain,
             Options { tau: 1.7, weight: 0.25, ..plain },
             Options { decay: 0.9, ..plain },
-            Options { max: true, ..plain },
+            Options { reduce: Reduce::Max, ..plain },
             Options { noise: Noise::Given(&given, 128), tau: 0.5, ..plain },
-            Options { noise: Noise::Given(&given, 128), tau: 2.0, max: true, ..plain },
+            Options { noise: Noise::Given(&given, 128), tau: 2.0, reduce: Reduce::Max, ..plain },
         ] {
             let mut case = case(&mut random, n_rows);
             let noise = |case: &Case, h: usize, t: usize, p: u32| match options.noise {
@@ -167,7 +167,7 @@ fn observe_equals_its_definition() {
 fn noise_depends_on_positions_and_not_on_slots() {
     let mut random = Random(7);
     for noise in [Noise::Gumbel, Noise::Gaussian] {
-        let options = Options { max: false, noise, seed: 9, layer: 1, weight: 1.0, decay: 1.0, tau: 1.5 };
+        let options = Options { reduce: Reduce::Sum, noise, seed: 9, layer: 1, weight: 1.0, decay: 1.0, tau: 1.5 };
         let mut case = case(&mut random, N_HEADS);
         case.scores.fill(0.0);
         let mut moved = case.clone();
@@ -253,5 +253,65 @@ fn scores_follow_their_slots() {
                 x > 0.0 && x < 1.0
             }
         }));
+    }
+}
+
+#[test]
+fn the_last_query_that_a_slot_mattered_to_is_found() {
+    let mut random = Random(10);
+    let plain = Options {
+        reduce: Reduce::Latest,
+        noise: Noise::None,
+        seed: 1,
+        layer: 2,
+        weight: 1.0,
+        decay: 1.0,
+        tau: 1.0,
+    };
+    for reduce in [Reduce::Latest, Reduce::LatestOfAll] {
+        for n_rows in [1, 2, 4] {
+            let mut case = case(&mut random, n_rows);
+            let mut wanted: Vec<f64> = case.scores.iter().map(|&x| x as f64).collect();
+            for (t, &query) in case.positions.iter().enumerate() {
+                for h in 0..N_HEADS {
+                    let used = positions(&case.region, h / 2);
+                    let row = &case.logits[(h * N_TOKENS + t) * CAPACITY..][..CAPACITY];
+                    let visible: Vec<usize> = (0..CAPACITY).filter(|&s| used[s] <= query).collect();
+                    let sum: f64 = visible.iter().map(|&s| (row[s] as f64).exp()).sum();
+                    let n = if reduce == Reduce::Latest { visible.len() } else { query as usize + 1 };
+                    for s in visible {
+                        if used[s] == query || (row[s] as f64).exp() / sum >= 1.0 / n as f64 {
+                            wanted[h * n_rows / N_HEADS * CAPACITY + s] = query as f64;
+                        }
+                    }
+                }
+            }
+            let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
+            observe(&mut case.scores, &mut case.logits, tile, Options { reduce, ..plain });
+            case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 1e-6));
+        }
+    }
+}
+
+#[test]
+fn a_cut_takes_what_lies_below_and_is_not_protected() {
+    let mut random = Random(11);
+    for n_rows in [1, 2] {
+        let mut region = worn_slots(&mut random, 2, 150);
+        let before = region.clone();
+        let mut scores = random.floats(n_rows * CAPACITY);
+        scores[7] = f32::NAN;
+        cut::below(&mut region, &scores, CAPACITY, cut::Range { first: 3, last: 140 }, 0.25);
+        for head in 0..2 {
+            let (was, is) = (positions(&before, head), positions(&region, head));
+            let mut n_held = 0;
+            for s in 0..CAPACITY {
+                let below = !(scores[head * (n_rows - 1) * CAPACITY + s] >= 0.25);
+                let leaves = was[s] >= 3 && was[s] < 140 && below;
+                assert_eq!(is[s], if leaves { EMPTY } else { was[s] });
+                n_held += (is[s] != EMPTY) as usize;
+            }
+            assert_eq!(slots::heads(&mut region.clone(), CAPACITY).nth(head).unwrap().n_occupied(), n_held);
+        }
     }
 }

@@ -1,0 +1,515 @@
+//! Indexes beside the cache, and what stays by class; see `kernel::index`.
+//!
+//! Keys, slots and the types of keys are those of `kv_append`. G KV heads, H query heads, T tokens, d width of a key.
+use super::attention::{cache_mut, shape, slots_words};
+use super::{optional, read, write};
+use crate::kernel::index::kmeans::Points;
+use crate::kernel::index::{classes, clusters, kmeans, pages, sketch, Stored};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+unsafe fn stored<'a>(keys: u32, slots: u32, n_kv_heads: u32, dim: u32, capacity: u32, kind: u32) -> Stored<'a> {
+    let key = shape(kind, dim, capacity);
+    let (key_bytes, n_slots) = (n_kv_heads * key.key_bytes() as u32, slots_words(n_kv_heads, capacity));
+    checked!(read(keys, key_bytes), read(slots, 4 * n_slots));
+    Stored { keys: read(keys, key_bytes / 4), slots: read(slots, n_slots), key }
+}
+
+/// Takes the keys `k f32[T, G, d]` of the tokens that have just been appended at `positions` into
+/// `bounds f32[G, ceil(capacity / page), 2, d]`; with T = 0 makes all bounds anew from the stored keys.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn page_extend(
+    bounds: u32,
+    k: u32,
+    keys: u32,
+    slots: u32,
+    positions: u32,
+    n_tokens: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    page: u32,
+    key_type: u32,
+) {
+    let n_bounds = n_kv_heads * capacity.div_ceil(page) * 2 * dim;
+    checked!(write(bounds, 4 * n_bounds));
+    unsafe {
+        let cache = stored(keys, slots, n_kv_heads, dim, capacity, key_type);
+        let bounds = write(bounds, n_bounds);
+        if n_tokens == 0 {
+            return pages::rebuild(bounds, cache, page as usize);
+        }
+        let (k, positions) = (read(k, n_tokens * n_kv_heads * dim), read(positions, n_tokens));
+        pages::extend(bounds, k, positions, cache, page as usize);
+    }
+}
+
+/// `active u32[G, capacity / 32]` = the slots of the `n_read` pages per KV head that the token `q f32[H, d]` at `position`
+/// reads; `scores f32[G, ceil(capacity / page)]` = bounds of its products with each page's keys.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn page_choose(
+    active: u32,
+    scores: u32,
+    bounds: u32,
+    q: u32,
+    slots: u32,
+    position: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    page: u32,
+    n_read: u32,
+) {
+    let n_pages = n_kv_heads * capacity.div_ceil(page);
+    checked!(
+        write(active, n_kv_heads * capacity / 8),
+        write(scores, 4 * n_pages),
+        read(bounds, 8 * n_pages * dim),
+        read(slots, 4 * slots_words(n_kv_heads, capacity)),
+    );
+    unsafe {
+        pages::choose(
+            write(active, n_kv_heads * capacity / 32),
+            write(scores, n_pages),
+            read(bounds, 2 * n_pages * dim),
+            pages::Query {
+                q: read(q, n_heads * dim),
+                position,
+                slots: read(slots, slots_words(n_kv_heads, capacity)),
+                dim: dim as usize,
+            },
+            capacity as usize,
+            page as usize,
+            n_read as usize,
+        );
+    }
+}
+
+/// What is clustered, of each KV head: the keys of its first slots, or without slots (0) plain rows `f32[G, n, d]`.
+unsafe fn points<'a>(
+    keys: u32,
+    slots: u32,
+    n: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    kind: u32,
+) -> impl Fn(usize) -> Points<'a> {
+    let of_slots = (slots != 0).then(|| stored(keys, slots, n_kv_heads, dim, capacity, kind));
+    let rows: &[f32] = if slots == 0 { read(keys, n_kv_heads * n * dim) } else { &[] };
+    let length = (n * dim) as usize;
+    move |head| match of_slots {
+        Some(cache) => Points::Keys(cache.head(head).0, cache.key),
+        None => Points::Rows(&rows[head * length..][..length]),
+    }
+}
+
+/// One step of k-means over the directions of `n` points of each KV head. `step` 0: `centres f32[G, k, d]` are placed on
+/// points far from each other, with `scratch f32[n]`. 1: `labels u32[G, n]` become the nearest centres; returns how many
+/// changed. 2: centres become means, with `scratch u32[k]`.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn cluster_step(
+    centres: u32,
+    labels: u32,
+    scratch: u32,
+    keys: u32,
+    slots: u32,
+    n: u32,
+    k: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    key_type: u32,
+    step: u32,
+) -> u32 {
+    checked!(write(centres, 4 * n_kv_heads * k * dim), write(labels, 4 * n_kv_heads * n), write(scratch, 4 * n.max(k)));
+    unsafe {
+        let points = points(keys, slots, n, n_kv_heads, dim, capacity, key_type);
+        let centres = write::<f32>(centres, n_kv_heads * k * dim).chunks_exact_mut((k * dim) as usize);
+        let labels = write::<u32>(labels, n_kv_heads * n).chunks_exact_mut(n as usize);
+        let dim = dim as usize;
+        let mut changed = 0;
+        for (head, (centres, labels)) in centres.zip(labels).enumerate() {
+            match step {
+                0 => kmeans::seed(centres, write(scratch, n), points(head), dim),
+                1 => changed += kmeans::assign(labels, centres, points(head), dim),
+                _ => kmeans::means(centres, write(scratch, k), labels, points(head), dim),
+            }
+        }
+        changed
+    }
+}
+
+/// Sorts the first `n` slots of each KV head by the clusters that `labels u32[G, n]` name, clusters by `groups u32[G, k]` (or
+/// 0) and then by falling `wanted f32[G, k]` (or 0: as they are). `starts u32[G, k + 1]` = where each begins; labels are
+/// used up; `order u32[k]` is scratch. One slot behind them must never have been used.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn cluster_arrange(
+    keys: u32,
+    values: u32,
+    slots: u32,
+    starts: u32,
+    labels: u32,
+    order: u32,
+    groups: u32,
+    wanted: u32,
+    n: u32,
+    k: u32,
+    n_kv_heads: u32,
+    k_dim: u32,
+    v_dim: u32,
+    capacity: u32,
+    k_type: u32,
+    v_type: u32,
+) {
+    checked!(write(starts, 4 * n_kv_heads * (k + 1)), write(labels, 4 * n_kv_heads * n), write(order, 4 * k));
+    unsafe {
+        let mut cache = cache_mut(keys, values, slots, 0, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type);
+        let starts = write::<u32>(starts, n_kv_heads * (k + 1)).chunks_exact_mut(k as usize + 1);
+        let labels = write::<u32>(labels, n_kv_heads * n).chunks_exact_mut(n as usize);
+        let groups: Option<&[u32]> = optional(groups, n_kv_heads * k);
+        let wanted: Option<&[f32]> = optional(wanted, n_kv_heads * k);
+        let (order, k) = (write::<u32>(order, k), k as usize);
+        for (head, (starts, labels)) in starts.zip(labels).enumerate() {
+            let of_head = head * k..(head + 1) * k;
+            clusters::sort(order, groups.map(|g| &g[of_head.clone()]), wanted.map(|w| &w[of_head]));
+            clusters::arrange(&mut cache, head, starts, labels, order);
+        }
+    }
+}
+
+/// `labels u32[G, n]` = the run of `starts u32[G, k + 1]` that each of `n` slots or rows lies in.
+#[wasm_bindgen]
+pub fn cluster_labels(labels: u32, starts: u32, n: u32, k: u32, n_kv_heads: u32) {
+    checked!(write(labels, 4 * n_kv_heads * n), read(starts, 4 * n_kv_heads * (k + 1)));
+    unsafe {
+        let labels = write::<u32>(labels, n_kv_heads * n).chunks_exact_mut(n as usize);
+        let starts = read::<u32>(starts, n_kv_heads * (k + 1)).chunks_exact(k as usize + 1);
+        labels.zip(starts).for_each(|(labels, starts)| clusters::label(labels, starts));
+    }
+}
+
+/// `centroids f32[G, k, d]` = the means of the points that lie in each run of `starts u32[G, k + 1]`.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn cluster_average(
+    centroids: u32,
+    starts: u32,
+    keys: u32,
+    slots: u32,
+    n: u32,
+    k: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    key_type: u32,
+) {
+    checked!(write(centroids, 4 * n_kv_heads * k * dim), read(starts, 4 * n_kv_heads * (k + 1)));
+    unsafe {
+        let points = points(keys, slots, n, n_kv_heads, dim, capacity, key_type);
+        let centroids = write::<f32>(centroids, n_kv_heads * k * dim).chunks_exact_mut((k * dim) as usize);
+        let starts = read::<u32>(starts, n_kv_heads * (k + 1)).chunks_exact(k as usize + 1);
+        for (head, (centroids, starts)) in centroids.zip(starts).enumerate() {
+            clusters::average(centroids, starts, points(head), dim as usize);
+        }
+    }
+}
+
+unsafe fn of_head<'a, T>(values: &'a [T], head: usize, n: u32) -> &'a [T] {
+    &values[head * n as usize..][..n as usize]
+}
+
+/// `sums f32[G, k]` += rate times the probabilities that the queries `q f32[T, H, d]` give each cluster's keys. `coarse` (or
+/// 0) `u32[G, k + 1]` are starts of runs of the `fine + 1` starts of fine clusters, else `fine` is 0. `logits f32[k]` is
+/// scratch.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn cluster_calibrate(
+    sums: u32,
+    logits: u32,
+    centroids: u32,
+    starts: u32,
+    coarse: u32,
+    q: u32,
+    n_tokens: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    k: u32,
+    fine: u32,
+    dim: u32,
+    scale: f32,
+    rate: f32,
+) {
+    checked!(write(sums, 4 * n_kv_heads * k), write(logits, 4 * k), read(centroids, 4 * n_kv_heads * k * dim));
+    unsafe {
+        let group = n_heads / n_kv_heads;
+        let centroids: &[f32] = read(centroids, n_kv_heads * k * dim);
+        let n_fine = if coarse == 0 { k } else { fine };
+        let starts: &[u32] = read(starts, n_kv_heads * (n_fine + 1));
+        let coarse: Option<&[u32]> = optional(coarse, n_kv_heads * (k + 1));
+        for (head, sums) in write::<f32>(sums, n_kv_heads * k).chunks_exact_mut(k as usize).enumerate() {
+            let starts = of_head(starts, head, n_fine + 1);
+            let coarse = coarse.map(|coarse| of_head(coarse, head, k + 1));
+            let size = |j: usize| match coarse {
+                Some(coarse) => Some(clusters::coarse_size(j, coarse, starts)),
+                None => Some(starts[j + 1] - starts[j]),
+            };
+            let queries = queries(q, head, n_tokens, n_heads, group, dim, scale);
+            let centroids = of_head(centroids, head, k * dim);
+            clusters::add_probabilities(sums, write(logits, k), centroids, queries, rate, &size);
+        }
+    }
+}
+
+unsafe fn queries<'a>(
+    q: u32,
+    head: usize,
+    n_tokens: u32,
+    n_heads: u32,
+    group: u32,
+    dim: u32,
+    scale: f32,
+) -> clusters::Queries<'a> {
+    let first = head * (group * dim) as usize;
+    clusters::Queries {
+        q: &read(q, n_tokens * n_heads * dim)[first..],
+        n_tokens: n_tokens as usize,
+        n_heads: n_heads as usize,
+        group: group as usize,
+        dim: dim as usize,
+        scale,
+    }
+}
+
+/// `active u32[G, capacity / 32]` = the slots that the queries `q f32[T, H, d]` read together: of the clusters
+/// `starts u32[G, k + 1]` with `centroids f32[G, k, d]` those whose probability is above `threshold`, and all slots behind
+/// them. With `n_coarse` > 0 only in runs `coarse_starts u32[G, n_coarse + 1]` of clusters whose own probability is above
+/// `coarse_threshold`. `scores f32[G, k]`, `coarse_scores f32[G, n_coarse]` = probabilities; `logits f32[2 k]` is scratch.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn cluster_choose(
+    active: u32,
+    scores: u32,
+    coarse_scores: u32,
+    logits: u32,
+    centroids: u32,
+    starts: u32,
+    coarse_centroids: u32,
+    coarse_starts: u32,
+    q: u32,
+    n_tokens: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    k: u32,
+    n_coarse: u32,
+    dim: u32,
+    capacity: u32,
+    scale: f32,
+    threshold: f32,
+    coarse_threshold: f32,
+) {
+    checked!(
+        write(active, n_kv_heads * capacity / 8),
+        write(scores, 4 * n_kv_heads * k),
+        write(logits, 8 * k),
+        read(centroids, 4 * n_kv_heads * k * dim),
+        read(starts, 4 * n_kv_heads * (k + 1)),
+    );
+    unsafe {
+        let group = n_heads / n_kv_heads;
+        let all_coarse: &[f32] = read(coarse_centroids, n_kv_heads * n_coarse * dim);
+        let all_coarse_starts: &[u32] = read(coarse_starts, if n_coarse > 0 { n_kv_heads * (n_coarse + 1) } else { 0 });
+        let bits = write::<u32>(active, n_kv_heads * capacity / 32).chunks_exact_mut(capacity as usize / 32);
+        for (head, (bits, scores)) in bits.zip(write::<f32>(scores, n_kv_heads * k).chunks_exact_mut(k as usize)).enumerate() {
+            let fine = clusters::Level {
+                centroids: of_head(read(centroids, n_kv_heads * k * dim), head, k * dim),
+                starts: of_head(read(starts, n_kv_heads * (k + 1)), head, k + 1),
+                threshold,
+            };
+            let coarse = (n_coarse > 0).then(|| clusters::Level {
+                centroids: of_head(all_coarse, head, n_coarse * dim),
+                starts: of_head(all_coarse_starts, head, n_coarse + 1),
+                threshold: coarse_threshold,
+            });
+            let coarse_scores = write(coarse_scores + 4 * head as u32 * n_coarse, n_coarse);
+            let queries = queries(q, head, n_tokens, n_heads, group, dim, scale);
+            clusters::choose(bits, scores, coarse_scores, write(logits, 2 * k), fine, coarse, queries);
+        }
+    }
+}
+
+/// `scores f32[G, capacity]`: of the slots at positions below `last`, `wanted` whose keys are far apart get `wanted` to 1.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn far_apart(
+    scores: u32,
+    keys: u32,
+    slots: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    key_type: u32,
+    last: u32,
+    wanted: u32,
+) {
+    checked!(write(scores, 4 * n_kv_heads * capacity));
+    unsafe {
+        let cache = stored(keys, slots, n_kv_heads, dim, capacity, key_type);
+        kmeans::far_apart(write(scores, n_kv_heads * capacity), cache, last, wanted as usize);
+    }
+}
+
+/// Words and floats of one head's sketch: `sketch_size(.., 0)` and `sketch_size(.., 1)`.
+fn sketch_shape(clusters: u32, key_samples: u32, value_samples: u32, key_dim: u32, value_dim: u32) -> sketch::Shape {
+    sketch::Shape {
+        clusters: clusters as usize,
+        key_samples: key_samples as usize,
+        value_samples: value_samples as usize,
+        key_dim: key_dim as usize,
+        value_dim: value_dim as usize,
+    }
+}
+
+/// Words (`floats` 0) or floats (1) of one KV head's sketch; `key_samples` 0: folded, which takes no value samples.
+#[wasm_bindgen]
+pub fn sketch_size(
+    clusters: u32,
+    key_samples: u32,
+    value_samples: u32,
+    key_dim: u32,
+    value_dim: u32,
+    floats: u32,
+) -> u32 {
+    let shape = sketch_shape(clusters, key_samples, value_samples, key_dim, value_dim);
+    (if floats == 0 { shape.words() } else { shape.floats() }) as u32
+}
+
+/// Moves the tokens at positions below `before` from the cache into the sketches `words u32[G, ..]`, `floats f32[G, ..]`.
+/// `draws f32[G, n_draws, key_samples + value_samples]` by position, or 0: hashed.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn sketch_feed(
+    words: u32,
+    floats: u32,
+    keys: u32,
+    values: u32,
+    slots: u32,
+    draws: u32,
+    before: u32,
+    n_kv_heads: u32,
+    k_dim: u32,
+    v_dim: u32,
+    capacity: u32,
+    clusters: u32,
+    key_samples: u32,
+    value_samples: u32,
+    n_draws: u32,
+    k_type: u32,
+    v_type: u32,
+    seed: u32,
+    layer: u32,
+    delta: f32,
+    scale: f32,
+) {
+    let shape = sketch_shape(clusters, key_samples, value_samples, k_dim, v_dim);
+    let (n_words, n_floats) = (n_kv_heads * shape.words() as u32, n_kv_heads * shape.floats() as u32);
+    checked!(write(words, 4 * n_words), write(floats, 4 * n_floats));
+    unsafe {
+        let mut cache = cache_mut(keys, values, slots, 0, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type);
+        let given = optional(draws, n_kv_heads * n_draws * (key_samples + value_samples));
+        let given = given.map(|draws| (draws, n_draws as usize));
+        let options = sketch::Feed { before, delta, scale, seed, layer, given };
+        sketch::feed(write(words, n_words), write(floats, n_floats), &shape, &mut cache, options);
+    }
+}
+
+/// Joins the sketches to attention over the slots: `out f32[T, H, v_dim]`, `lse f32[H, T]`, of the queries
+/// `q f32[T, H, k_dim]`.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn sketch_read(
+    out: u32,
+    lse: u32,
+    q: u32,
+    words: u32,
+    floats: u32,
+    n_tokens: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    k_dim: u32,
+    v_dim: u32,
+    clusters: u32,
+    key_samples: u32,
+    value_samples: u32,
+    scale: f32,
+) {
+    let shape = sketch_shape(clusters, key_samples, value_samples, k_dim, v_dim);
+    let rows = n_tokens * n_heads;
+    let (n_words, n_floats) = (n_kv_heads * shape.words() as u32, n_kv_heads * shape.floats() as u32);
+    checked!(write(words, 4 * n_words), write(floats, 4 * n_floats));
+    unsafe {
+        let queries = sketch::Queries { q: read(q, rows * k_dim), n_tokens: n_tokens as usize, scale };
+        let (words, floats) = (write(words, n_words), write(floats, n_floats));
+        sketch::read(write(out, rows * v_dim), write(lse, rows), words, floats, &shape, queries);
+    }
+}
+
+/// `marks f32[rows, capacity]` of the slots of the tokens `ids u32[T]` at `positions u32[T]` = whether their class in
+/// `classes u8[V]` is not 0. Rows: KV heads, or 1.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn class_mark(
+    marks: u32,
+    slots: u32,
+    ids: u32,
+    positions: u32,
+    classes: u32,
+    n_rows: u32,
+    n_tokens: u32,
+    n_vocab: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(marks, 4 * n_rows * capacity), read(slots, 4 * n_slots), read(classes, n_vocab));
+    unsafe {
+        let (ids, positions) = (read(ids, n_tokens), read(positions, n_tokens));
+        let marks = write(marks, n_rows * capacity);
+        classes::mark(marks, read(slots, n_slots), capacity as usize, ids, positions, read(classes, n_vocab));
+    }
+}
+
+/// Where a KV head holds more than `over` slots: of the positions from `first` to `last` the unmarked leave, and of the marked
+/// all but the latest `most`. Marks as `class_mark` makes them; those of slots that leave become 0.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn class_thin(
+    slots: u32,
+    marks: u32,
+    n_rows: u32,
+    n_kv_heads: u32,
+    capacity: u32,
+    over: u32,
+    first: u32,
+    last: u32,
+    most: u32,
+) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots), write(marks, 4 * n_rows * capacity));
+    unsafe {
+        let keep = classes::Keep { over: over as usize, first, last, most: most as usize };
+        classes::thin(write(slots, n_slots), write(marks, n_rows * capacity), capacity as usize, keep);
+    }
+}
+
+/// Empties the slots of the positions from `from` to `to`.
+#[wasm_bindgen]
+pub fn kv_evict_range(slots: u32, n_kv_heads: u32, capacity: u32, from: u32, to: u32) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots));
+    unsafe { classes::evict(write(slots, n_slots), capacity as usize, from, to) }
+}

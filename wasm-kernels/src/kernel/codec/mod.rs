@@ -1,0 +1,136 @@
+//! Keys and values in fewer bits than the plain types take, opened for attention 32 slots at a time.
+//!
+//! ```text
+//! append  every new token goes exact into a ring of recent ones, by position, and takes a slot without a code
+//! flush   tokens that leave the recent ones are coded in their slots, of all heads at once
+//! read    a slot's key and value are opened from codes, or, where its token isn't coded yet, taken from the ring
+//! ```
+//! - A token keeps one slot all the time: policies, masks and rows of logits do not see how it is stored.
+//! - What a codec is told, and how far it has come, lies in the header of its region (form.rs); the kernels keep nothing.
+pub mod cq;
+pub mod floats;
+pub mod form;
+pub mod kivi;
+pub mod store;
+#[cfg(test)]
+mod tests;
+pub mod think;
+
+use crate::kernel::attend::decoded::{plain_keys, put_key, Block, Codec};
+use crate::kernel::kv::slots::EMPTY;
+use form::{Form, Keys, Values, CODED_KEYS, CODED_VALUES, HEADER};
+
+/// Widest head.
+const MAX_DIM: usize = 256;
+
+/// A layer, to be read.
+#[derive(Clone, Copy)]
+pub struct Layer<'a> {
+    pub form: Form,
+    /// The codec's region.
+    pub region: &'a [u32],
+    /// `u32[G, key_words]`
+    pub keys: &'a [u32],
+    /// `u32[G, value_words]`
+    pub values: &'a [u32],
+    /// Codebooks `f32[G, ..]` of keys, then of values.
+    pub books: &'a [f32],
+}
+
+impl Layer<'_> {
+    pub fn as_codec(&self) -> &dyn Codec {
+        self
+    }
+
+    fn head_keys(&self, head: usize) -> &[u32] {
+        let words = self.form.key_words();
+        &self.keys[head * words..][..words]
+    }
+
+    fn head_values(&self, head: usize) -> &[u32] {
+        let words = self.form.value_words();
+        &self.values[head * words..][..words]
+    }
+}
+
+/// The part of `items` that belongs to one of `n` heads.
+fn part<T>(items: &[T], n: usize, head: usize) -> &[T] {
+    let each = items.len() / n;
+    &items[head * each..][..each]
+}
+
+/// The codebooks of a head's keys and values.
+fn books<'a>(form: &Form, books: &'a [f32], head: usize) -> (&'a [f32], &'a [f32]) {
+    let keys = books.len() * form.key_dim / (form.key_dim + form.value_dim);
+    let (keys, values) = books.split_at(keys);
+    (part(keys, form.n_kv_heads, head), part(values, form.n_kv_heads, head))
+}
+
+impl Codec for Layer<'_> {
+    fn has_keys(&self) -> bool {
+        true
+    }
+
+    fn has_values(&self) -> bool {
+        !matches!(self.form.values, Values::Plain(_))
+    }
+
+    fn keys(&self, block: &Block, out: &mut [f32]) {
+        let (form, coded) = (&self.form, self.region[CODED_KEYS]);
+        let dim = form.key_dim;
+        let mut row = [0.0; MAX_DIM];
+        if block.positions.iter().any(|&position| position < coded) {
+            let keys = self.head_keys(block.head);
+            match form.keys {
+                Keys::Kivi(codes) => {
+                    let words = codes.block_words();
+                    codes.decode(&keys[block.start / kivi::BLOCK * words..][..words], out);
+                }
+                Keys::Think(kept, shape) => {
+                    let channels = &part(&self.region[HEADER..][..form.channel_words()], form.n_kv_heads, block.head);
+                    plain_keys(out, &keys[block.start * shape.key_words()..], &shape);
+                    think::spread(out, &channels[..kept], shape.dim, dim);
+                }
+                Keys::Coupled(_) => {}
+            }
+        }
+        for (slot, &position) in block.positions.iter().enumerate() {
+            if position < coded {
+                let Keys::Coupled(codes) = form.keys else { continue };
+                let (book, _) = books(form, self.books, block.head);
+                codes.decode(&self.head_keys(block.head)[(block.start + slot) * codes.row_words()..], book, &mut row[..dim]);
+            } else if position != EMPTY {
+                form.exact_keys().read(&self.region[form.exact_key(block.head, position)..], &mut row[..dim]);
+            } else {
+                continue;
+            }
+            put_key(out, dim, slot, |i| row[i]);
+        }
+    }
+
+    fn values(&self, block: &Block, out: &mut [f32]) {
+        let (form, coded) = (&self.form, self.region[CODED_VALUES]);
+        let values = self.head_values(block.head);
+        let rows = out.chunks_exact_mut(form.value_dim).zip(block.positions);
+        for (slot, (out, &position)) in rows.enumerate() {
+            if position >= coded {
+                if position != EMPTY {
+                    form.exact_values().read(&self.region[form.exact_value(block.head, position)..], out);
+                }
+                continue;
+            }
+            match form.values {
+                Values::Kivi(codes) => {
+                    let words = codes.row_words();
+                    codes.decode(&values[(block.start + slot) * words..][..words], out);
+                }
+                Values::Coupled(codes) => {
+                    let words = codes.row_words();
+                    let (_, book) = books(form, self.books, block.head);
+                    codes.decode(&values[(block.start + slot) * words..][..words], book, out);
+                }
+                Values::Plain(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Which slots a query reads, and what stands for the ones that it doesn't: indexes beside the cache.
+//!
+//! ```text
+//! pages      lower and upper bounds of the keys of blocks of slots; the best blocks are read         Quest
+//! clusters   centroids of the keys of a fixed prefix; the clusters above a threshold are read        Squeezed Attention
+//! kmeans     how those clusters are made                                                             offline
+//! sketch     clusters of keys and samples of values that stand for slots which are gone              SubGen
+//! classes    marks on slots by the class of their token, and the choice of what stays by them        SepLLM, anchors
+//! ```
+//! `pages` and `clusters` write a bitmap of slots for `attend`, `active u32[G, capacity / 32]`: a slot whose bit is 0 is
+//! not read. One call serves all KV heads of a layer. State lies where the caller says; nothing is kept here.
+pub mod active;
+pub mod classes;
+pub mod clusters;
+pub mod kmeans;
+pub mod pages;
+pub mod sketch;
+
+use super::kv::slots::HEADER;
+use super::kv::Shape;
+use super::lanes::load;
+use crate::simd::*;
+
+/// The keys and slots of one layer, to be read.
+#[derive(Clone, Copy)]
+pub struct Stored<'a> {
+    /// `u32[G, key_bytes / 4]`
+    pub keys: &'a [u32],
+    /// `u32[G, 4 + capacity]`
+    pub slots: &'a [u32],
+    pub key: Shape,
+}
+
+impl<'a> Stored<'a> {
+    pub fn n_kv_heads(&self) -> usize {
+        self.slots.len() / (HEADER + self.key.capacity)
+    }
+
+    /// Keys, and positions of the slots in use, of one KV head.
+    pub fn head(&self, head: usize) -> (&'a [u32], &'a [u32]) {
+        let words = self.key.key_bytes() / 4;
+        let slots = &self.slots[head * (HEADER + self.key.capacity)..][..HEADER + self.key.capacity];
+        (&self.keys[head * words..][..words], &slots[HEADER..][..slots[0] as usize])
+    }
+}
+
+/// The slot that holds a position; `likely` is looked at first.
+fn slot_of(positions: &[u32], position: u32, likely: usize) -> Option<usize> {
+    if positions.get(likely) == Some(&position) {
+        return Some(likely);
+    }
+    positions.iter().position(|&p| p == position)
+}
+
+/// Σ a·b of equally long rows, a multiple of four.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let pairs = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
+    f32x4_sum(pairs.fold(f32x4_splat(0.0), |sum, (a, b)| f32x4_madd(load(a), load(b), sum)))
+}
+
+/// |a - b|² of equally long rows, a multiple of four.
+#[inline(always)]
+fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+    let pairs = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
+    f32x4_sum(pairs.fold(f32x4_splat(0.0), |sum, (a, b)| {
+        let difference = f32x4_sub(load(a), load(b));
+        f32x4_madd(difference, difference, sum)
+    }))
+}
