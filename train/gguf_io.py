@@ -56,10 +56,12 @@ def _write_tokenizer(writer, tokenizer):
     writer.add_add_bos_token(False)
 
 
-def save_model(path, model, tokenizer, name, kind):
-    """kind: f32 or q8_0 (matrices only; the norms stay F32)."""
+def save_model(path, model, tokenizer, name, kind, extra=None):
+    """kind: f32 or q8_0 (matrices only; the norms stay F32). extra: more metadata, texts or lists of texts or numbers."""
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_name(name)
+    for key, value in (extra or {}).items():
+        writer.add_string(key, value) if isinstance(value, str) else writer.add_array(key, value)
     _write_sizes(writer, model.cfg, kind)
     _write_tokenizer(writer, tokenizer)
     for key, p in model.state_dict().items():
