@@ -14,3 +14,5 @@
  */
 export * from "./src/entry/common.ts";
 export { loadModel } from "./src/runtime/load_model.ts";
+export { type DenoKv, denoKvSessions } from "./src/stores/deno_kv.ts";
+export { fileSessions } from "./src/stores/files.ts";

@@ -64,7 +64,7 @@ async function outsideMs(path: string, options: PlanOptions): Promise<number> {
   const arena = new Arena(kernels.buffer, plan);
   const tokenizer = createTokenizer(file.model.metadata, arena.region("vocabulary"));
   const { hparams, weights, frequencies, slopes } = plan;
-  const network = { kernels, hparams, weights, frequencies, slopes };
+  const network = { kernels, hparams, weights, frequencies, slopes, classes: null };
   const sequence = new Model(network, plan, arena, file.model.metadata, tokenizer, "simd128").sequence();
   return warmDecodeMs(sequence);
 }

@@ -11,18 +11,26 @@ import { dependencies } from "./import_map.ts";
 const root = new URL("../", import.meta.url);
 const out = new URL("dist/npm/", root);
 
-const ENTRIES = ["workers", "deno", "node", "browser", "manual", "server", "ai_sdk"];
-const RAW = ["src/kernels/wasm/simd128.wasm", "src/kernels/wasm/relaxed.wasm"];
+const config = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+const { name, version, license } = config;
+
+/** Subpaths that are the same for Deno's registries and npm's; the main entry is each host's own. */
+const SUBPATHS = Object.entries(config.exports as Record<string, string>).filter(([path]) => path !== ".");
+const RAW = SUBPATHS.map(([, source]) => source.slice(2)).filter((source) => source.endsWith(".wasm"));
+const ENTRIES = new Set(
+  SUBPATHS.map(([, source]) => source.slice(2)).filter((source) => source.endsWith(".ts")),
+);
 
 /** Written by wasm-bindgen, so the compiler does not emit it. */
 const KERNEL_TYPES = "src/kernels/wasm/kernels.d.ts";
 
 const file = (entry: string) => `./src/entry/${entry}.js`;
 const types = (entry: string) => `./src/entry/${entry}.d.ts`;
-const subpath = (entry: string) => ({
-  types: types(entry),
-  default: file(entry),
-});
+/** Where a source ends up: binaries stay as they are. */
+const subpath = (source: string) =>
+  source.endsWith(".wasm")
+    ? source
+    : { types: source.replace(/ts$/, "d.ts"), default: source.replace(/ts$/, "js") };
 
 /** First match wins, so hosts that also match `node` or `browser` stand before those. */
 const exports = {
@@ -36,13 +44,11 @@ const exports = {
     browser: file("browser"),
     default: { types: types("manual"), default: file("manual") },
   },
-  ...Object.fromEntries(ENTRIES.map((entry) => [`./${entry.replace("_", "-")}`, subpath(entry)])),
-  ...Object.fromEntries(RAW.map((path) => [path.replace("src/kernels/wasm", "."), `./${path}`])),
+  ...Object.fromEntries(SUBPATHS.map(([path, source]) => [path, subpath(source)])),
 };
 
-const { name, version, license } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
 await Deno.remove(out, { recursive: true }).catch(() => {});
-const entries = ENTRIES.map((entry) => `src/entry/${entry}.ts`);
+const entries = [...ENTRIES];
 const files = await bundle(root, entries);
 files.push(...declarations(root, entries));
 const encoder = new TextEncoder();

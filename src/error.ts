@@ -67,6 +67,15 @@ export class SnapshotError extends Error {
   }
 }
 
+/** The host has said that the CPU time of the request is nearly used up. What was read of the prompt stays read. */
+export class CpuLimitError extends Error {
+  override readonly name = "CpuLimitError";
+  /** @param done Tokens of the prompt that were read. */
+  constructor(readonly done: number, readonly wanted: number) {
+    super(`the CPU time of the request is nearly used up: ${done} of ${wanted} tokens of the prompt are read`);
+  }
+}
+
 /** The kernels could not be loaded, or one of them trapped. */
 export class KernelError extends Error {
   override readonly name = "KernelError";

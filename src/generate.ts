@@ -16,7 +16,7 @@ import type { Tokenizer } from "./tokenizer/mod.ts";
  * Continues a prompt.
  *
  * Given a model, the generation takes a sequence of its own and gives it back at its end. Given a sequence, the
- * prompt is appended to what that holds already, and the reply stays in it.
+ * prompt is appended to what that holds already, and the reply stays in it; no prompt at all goes on from there.
  *
  * @param prompt Text, or token ids as they are. At the start of a sequence, text gets the tokens that the model
  *   wants there (BOS).
@@ -42,7 +42,7 @@ export function generate(
   const [start, capacity] = on instanceof Model ? [0, on.plan.context] : [on.position, on.capacity];
   const { tokenizer } = on;
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, start) : prompt;
-  if (ids.length === 0) throw new OptionError("prompt", prompt, "at least one token");
+  if (ids.length === 0 && start === 0) throw new OptionError("prompt", prompt, "at least one token");
   for (const id of ids) checkId("prompt", id, tokenizer.nVocab);
   const room = capacity - start;
   if (ids.length > room) {

@@ -117,6 +117,7 @@ def main():
     ap.add_argument("--lr", type=float, default=8e-4)
     ap.add_argument("--seed", type=int, default=0)
     ap.add_argument("--threads", type=int, default=2)
+    ap.add_argument("--control", action="store_true", help="the same training with full attention, to compare with")
     args = ap.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
@@ -156,19 +157,21 @@ def main():
             rows.append(source[start : start + CONTEXT + 1].astype(np.int64))
         for group in optimiser.param_groups:
             group["lr"] = args.lr * min((step + 1) / 10, 0.5 + 0.5 * math.cos(math.pi * step / args.steps))
-        loss = loss_of(model, torch.from_numpy(np.stack(rows)), anchors, layers)
+        loss = loss_of(model, torch.from_numpy(np.stack(rows)), anchors, layers, masked=not args.control)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if (step + 1) % 25 == 0 or step + 1 == args.steps:
             model.eval()
-            entry = {"step": step + 1, "train_loss": round(loss.item(), 4), **measure(model, valid, anchors, layers)}
+            entry = {"step": step + 1, "train_loss": round(loss.item(), 4), **measure(model, valid, anchors, layers, masked=not args.control)}
             model.train()
             record["log"].append(entry)
             print(json.dumps(entry), f"{(time.time() - began) / (step + 1):.1f} s/step", flush=True)
             (work / f"{args.name}.json").write_text(json.dumps(record, indent=1) + "\n")
     model.eval()
+    if args.control:
+        return
     extra = {"locket.anchor.separators": SEPARATORS, "locket.anchor.sees": "anchors", "locket.anchor.layers": layers}
     for kind in ("f32", "q8_0"):
         save_model(work / f"{args.name}-{kind}.gguf", model, tokenizer, args.name, kind, extra)

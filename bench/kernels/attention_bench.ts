@@ -119,6 +119,7 @@ async function main() {
           keys,
           values,
           slots,
+          0,
           kAt,
           vAt,
           positionsAt,
@@ -137,8 +138,8 @@ async function main() {
         for (const { keys, values, slots } of layers) {
           // deno-fmt-ignore
           kernels.attend(
-            outAt, scoresAt, lseAt, qAt, keys, values, slots, positions, 0,
-            nTokens, nHeads, nKvHeads, headDim, headDim, capacity, id, id, 1 / Math.sqrt(headDim), 0, 0,
+            outAt, scoresAt, lseAt, qAt, keys, values, slots, positions, 0, 0, 0, 0, 0, 0,
+            nTokens, nHeads, nKvHeads, headDim, headDim, capacity, 0, 0, id, id, 0, 1 / Math.sqrt(headDim), 0, 0,
           );
         }
       };

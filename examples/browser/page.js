@@ -1,22 +1,38 @@
 /** The page: shows what the engine in its Web Worker tells. */
+import { showTokens } from "./heat_map.js";
+import { megabytes, showMemory } from "./memory_bar.js";
+import { Speedometer } from "./speedometer.js";
+
 const find = (id) => document.getElementById(id);
-const [loading, bar, regions, talk, form, prompt, send, stop, status] = [
-  ...["loading", "bar", "regions", "talk", "form", "prompt", "send", "stop", "status"].map(find),
-];
+const [
+  loading,
+  talk,
+  form,
+  prompt,
+  send,
+  stop,
+  status,
+  settings,
+  policy,
+  budget,
+  apply,
+  layer,
+  head,
+  forget,
+] = [
+  ...["loading", "talk", "form", "prompt", "send", "stop", "status", "settings", "policy", "budget", "apply"],
+  ...["layer", "head", "forget"],
+].map(find);
 
 const engine = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+const speedometer = new Speedometer(find("speed"));
 const messages = [];
 let reply;
-let began = 0;
-let nTexts = 0;
-
-const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 1)} MB`;
 
 function setBusy(busy) {
   talk.setAttribute("aria-busy", String(busy));
-  prompt.disabled = send.disabled = busy;
+  prompt.disabled = send.disabled = apply.disabled = busy;
   stop.disabled = !busy;
-  if (!busy) prompt.focus();
 }
 
 function addMessage(role, content) {
@@ -24,27 +40,24 @@ function addMessage(role, content) {
   paragraph.className = role;
   paragraph.textContent = content;
   talk.append(paragraph);
+  talk.scrollTop = talk.scrollHeight;
   messages.push({ role, content });
   return paragraph;
 }
 
-/** Each region as a part of the bar and, in words, of the list below it. */
-function showMemory({ regions: planned, memoryBytes }) {
-  const parts = planned.filter(({ bytes }) => bytes > memoryBytes / 500);
-  parts.forEach(({ name, bytes }, i) => {
-    const hue = `${Math.round(360 * i / parts.length)}`;
-    const part = document.createElement("span");
-    part.style.cssText = `--hue: ${hue}; flex: ${bytes} 0 0`;
-    bar.append(part);
-    const item = document.createElement("li");
-    item.style.cssText = `--hue: ${hue}`;
-    item.textContent = `${name} ${megabytes(bytes)}`;
-    regions.append(item);
-  });
-  bar.setAttribute(
-    "aria-label",
-    `Memory: ${megabytes(memoryBytes)} in ${planned.length} regions, fixed from now on`,
-  );
+/** As many choices as there are layers or heads, behind that of all. */
+function setChoices(select, n) {
+  const numbers = Array.from({ length: n }, (_, i) => new Option(String(i + 1), String(i)));
+  select.replaceChildren(select.options[0], ...numbers);
+}
+
+function load() {
+  const { searchParams } = new URL(location.href);
+  const url = new URL(searchParams.get("model") ?? "model.gguf", location.href).href;
+  const context = Number(searchParams.get("context") ?? 1024);
+  const chosen = { policy: policy.value, budget: budget.disabled ? undefined : Number(budget.value) };
+  find("loader").hidden = false;
+  engine.postMessage({ type: "load", url, context, ...chosen, messages });
 }
 
 const handlers = {
@@ -54,35 +67,54 @@ const handlers = {
   },
 
   ready(about) {
+    const { name, binary, memoryBytes, nLayers, nKvHeads, fromStore, stored } = about;
     loading.value = 1;
+    find("loader").hidden = true;
     showMemory(about);
+    setChoices(layer, nLayers);
+    setChoices(head, nKvHeads);
+    engine.postMessage({ type: "view", layer: -1, head: -1 });
     find("about").textContent =
-      `${about.name} runs on this device in ${megabytes(about.memoryBytes)} of memory ` +
-      `(${about.binary}). Nothing that you write leaves it.`;
+      `${name} runs on this device in ${megabytes(memoryBytes)} of memory (${binary}). ` +
+      `Nothing that you write leaves it.`;
+    find("origin").textContent = fromStore > 0
+      ? "The model came out of this device's own store."
+      : stored
+      ? "The model is kept on this device for the next time."
+      : "The model came out of the network.";
+    forget.hidden = !stored;
     status.textContent = "Ready";
     setBusy(false);
+    // a choice in the settings keeps the focus where it was
+    if (document.activeElement === document.body) prompt.focus();
   },
 
   text({ text }) {
-    nTexts++;
-    reply.textContent += text;
+    speedometer.count();
     messages.at(-1).content += text;
+    // a reply goes on behind a space
+    reply.textContent = messages.at(-1).content.trimStart();
     talk.scrollTop = talk.scrollHeight;
-    const seconds = (performance.now() - began) / 1000;
-    status.textContent = `${(nTexts / seconds).toFixed(0)} tokens a second`;
   },
 
+  view: showTokens,
+
   done({ tokens, finishReason, timings }) {
-    const speed = Math.round(timings.decodeTokensPerSecond).toLocaleString("en");
     const end = finishReason === "abort" ? "stopped" : "done";
-    status.textContent = `${tokens} tokens, ${end}; ${speed} tokens a second, ` +
-      `the prompt took ${timings.prefillMs.toFixed(0)} ms`;
+    speedometer.stop(timings.decodeTokensPerSecond);
+    status.textContent = `${tokens} tokens, ${end}; the prompt took ${timings.prefillMs.toFixed(0)} ms`;
     setBusy(false);
+    prompt.focus();
+  },
+
+  forgotten() {
+    forget.hidden = true;
+    find("origin").textContent = "The model is no longer on this device.";
   },
 
   error({ message }) {
     status.textContent = `It failed: ${message}`;
-    if (messages.length > 0) setBusy(false);
+    setBusy(false);
   },
 };
 
@@ -95,8 +127,8 @@ form.addEventListener("submit", (event) => {
   engine.postMessage({ type: "generate", messages, options });
   reply = addMessage("assistant", "");
   prompt.value = "";
-  began = performance.now();
-  nTexts = 0;
+  status.textContent = "Writing";
+  speedometer.start();
   setBusy(true);
 });
 
@@ -107,7 +139,23 @@ prompt.addEventListener("keydown", (event) => {
 });
 
 stop.addEventListener("click", () => engine.postMessage({ type: "stop" }));
+forget.addEventListener("click", () => engine.postMessage({ type: "forget" }));
 
-const { searchParams } = new URL(location.href);
-const url = new URL(searchParams.get("model") ?? "model.gguf", location.href).href;
-engine.postMessage({ type: "load", url, context: Number(searchParams.get("context") ?? 1024) });
+settings.addEventListener("submit", (event) => {
+  event.preventDefault();
+  setBusy(true);
+  stop.disabled = true;
+  load();
+});
+
+policy.addEventListener("change", () => {
+  budget.disabled = policy.value === "full";
+});
+
+for (const select of [layer, head]) {
+  select.addEventListener("change", () => {
+    engine.postMessage({ type: "view", layer: Number(layer.value), head: Number(head.value) });
+  });
+}
+
+load();

@@ -3,14 +3,12 @@
  *
  * @module
  */
-import type { Hparams } from "../hparams.ts";
-import type { Kernels } from "../kernels/kernels.ts";
 import type { GivenNoise } from "../kernels/policy_kernels.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
-import { shareOf } from "./budget.ts";
-import { type CachePlan, layerBudgets, type PolicySpace } from "./cache_plan.ts";
-import { LayerView } from "./layer_view.ts";
+import { budgetAt, type CachePlan, layerBudgets } from "./cache_plan.ts";
+import { LayerView, type PolicyRules } from "./layer_view.ts";
 import type { Policy } from "./policy.ts";
+import type { PolicySpace } from "./policy_space.ts";
 
 /** Position of an empty slot. */
 const EMPTY = 2 ** 32 - 1;
@@ -23,7 +21,11 @@ export interface Watcher {
   readonly tile: number;
   /** Where they are to be left, `[H, tile, capacity]`. */
   readonly scratch: Floats;
-  /** Takes `nTokens` of them, of the tokens at `positions` from `first` on. */
+  /** Sees the tokens that a layer has just stored. */
+  appended(layer: number, ids: Words, positions: Words, nTokens: number): void;
+  /** Sees the queries `[T, H, d]` of `nTokens` tokens before they are rotated. */
+  gather(layer: number, queries: Floats, positions: Words, nTokens: number): void;
+  /** Takes `nTokens` rows of logits, of the tokens at `positions` from `first` on. */
   observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void;
 }
 
@@ -53,6 +55,8 @@ export class CacheKeeper implements Watcher {
   readonly #headers: readonly Uint32Array[];
   readonly #caches: readonly LayerCache[];
   readonly #scores: readonly Floats[];
+  /** Slots that a KV head of each layer may keep at most. */
+  readonly #most: readonly number[];
   #budgets: readonly number[];
   #firstRow = 0;
   /** Tokens of the prompt that come after the current chunk. */
@@ -62,25 +66,29 @@ export class CacheKeeper implements Watcher {
 
   /** @param given Noise to use in place of drawn one. */
   constructor(
-    kernels: Kernels,
-    { nHeads, nKvHeads }: Pick<Hparams, "nHeads" | "nKvHeads">,
+    rules: PolicyRules,
     caches: readonly LayerCache[],
     plan: CachePlan & { readonly policy: Policy },
     space: PolicySpace,
     given: GivenNoise | null = null,
   ) {
     this.policy = plan.policy;
-    this.scratch = space.scratch;
+    this.scratch = space.scratch.logits;
     this.tile = plan.tile;
     this.#plan = plan;
     this.#caches = caches;
     this.#scores = space.scores;
-    const shared = plan.policy.shared ?? false;
-    this.#view = new LayerView(kernels, nHeads, nKvHeads, caches, space.scores, space.scratch, shared, given);
+    this.#view = new LayerView(rules, plan.policy, plan.budgetRule, caches, space, given);
     this.#headers = caches.map(({ slots }) =>
-      new Uint32Array(kernels.buffer, slots.offset, slots.length / 4)
+      new Uint32Array(rules.kernels.buffer, slots.offset, slots.length / 4)
     );
+    this.#most = plan.mostSlots.map((slots) => Math.floor(slots * (plan.budgetRule?.most ?? 1)));
     this.#budgets = plan.mostSlots;
+  }
+
+  /** Slots per KV head that each layer may keep now. */
+  get budgets(): readonly number[] {
+    return this.#budgets;
   }
 
   get firstRow(): number {
@@ -136,17 +144,22 @@ export class CacheKeeper implements Watcher {
 
   /** A prompt of `nTokens` starts behind `position` tokens. */
   openPrompt(position: number, nTokens: number): void {
-    const { budget, mostSlots } = this.#plan;
-    const slots = budget.unit === "share" ? shareOf(budget.value, position + nTokens) : budget.value;
-    this.#budgets = layerBudgets(this.policy, slots, this.#caches.length)
-      .map((wanted, layer) => Math.min(mostSlots[layer], Math.max(wanted, this.policy.minBudget)));
+    this.#budgets = this.#budgetsAt(position + nTokens);
     this.#ahead = nTokens;
     this.#view.step = 0;
+  }
+
+  /** Budgets of the layers once text and prompt have so many tokens. */
+  #budgetsAt(nTokens: number): number[] {
+    const slots = budgetAt(this.#plan, nTokens);
+    return layerBudgets(this.policy, slots, this.#caches.length, nTokens)
+      .map((wanted, layer) => Math.min(this.#plan.mostSlots[layer], Math.max(wanted, this.policy.minBudget)));
   }
 
   /** The next `nTokens` of the prompt go through the layers. */
   openChunk(nTokens: number): void {
     this.#ahead -= nTokens;
+    this.#view.passTokens = nTokens;
     const { promptRows } = this.policy;
     const after = this.#plan.prefill === "whole" ? this.#ahead : 0;
     if (promptRows === "none" || this.policy.observe === undefined) this.#firstRow = nTokens;
@@ -165,6 +178,7 @@ export class CacheKeeper implements Watcher {
   /** One token of the running text goes through the layers. */
   openStep(): void {
     const step = ++this.#view.step;
+    this.#view.passTokens = 1;
     const acts = this.policy.steps && step % (this.policy.every ?? 1) === 0;
     this.#firstRow = acts && this.policy.observe !== undefined ? 0 : 1;
   }
@@ -172,6 +186,18 @@ export class CacheKeeper implements Watcher {
   /** It has; `position` tokens are read now. */
   closeStep(position: number): void {
     if (this.policy.steps && this.#view.step % (this.policy.every ?? 1) === 0) this.#reduce(position);
+  }
+
+  gather(layer: number, queries: Floats, positions: Words, nTokens: number): void {
+    if (this.policy.queries === undefined || this.#view.step > 0) return;
+    const start = performance.now();
+    this.#view.gather(layer, queries, positions, nTokens);
+    this.#ms += performance.now() - start;
+  }
+
+  appended(layer: number, ids: Words, positions: Words, nTokens: number): void {
+    const { classes, scores } = this.policy;
+    if (classes !== undefined && scores !== "none") this.#view.mark(layer, ids, positions, nTokens);
   }
 
   observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void {
@@ -187,7 +213,7 @@ export class CacheKeeper implements Watcher {
 
   /** All slots have been emptied. */
   reset(): void {
-    for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).forget();
+    for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).reset();
     this.#view.step = 0;
     this.#budgets = this.#plan.mostSlots;
     this.#peak = 0;
@@ -208,9 +234,13 @@ export class CacheKeeper implements Watcher {
 
   #reduce(position: number): void {
     const start = performance.now();
+    const { policy } = this;
     this.#view.position = position;
+    const atPrompt = policy.grows ? this.#budgetsAt(position - this.#view.step) : this.#budgets;
+    if (policy.grows) this.#budgets = this.#budgetsAt(position);
     for (let layer = 0; layer < this.#caches.length; layer++) {
-      this.policy.reduce(this.#view.turn(layer, this.#budgets[layer]));
+      const [budget, most] = [this.#budgets[layer], this.#most[layer]];
+      policy.reduce(this.#view.turn(layer, budget, atPrompt[layer], most));
     }
     this.#ms += performance.now() - start;
   }

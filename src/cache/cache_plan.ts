@@ -6,17 +6,22 @@
 import { OptionError } from "../error.ts";
 import type { Hparams } from "../hparams.ts";
 import { SLOT_GROUP } from "../kernels/sizes.ts";
-import { type Floats, type LayerCache, Layout, roundUp } from "../memory/handles.ts";
+import { type Bytes, type LayerCache, Layout, type Rotation, roundUp } from "../memory/handles.ts";
+import { type AxisOptions, checkStored, readAxes } from "./axes.ts";
+import { type Calibration, calibrationOf } from "./calibration.ts";
 import { type Budget, DEFAULT_BUDGET, readBudget, shareOf } from "./budget.ts";
+import type { BudgetRule } from "./budget_rule.ts";
 import type { KvTypes } from "./kv_cache.ts";
 import { readPolicy } from "./policies/mod.ts";
 import type { Policy } from "./policy.ts";
+import { layPolicyState } from "./policy_space.ts";
+import { layPositions, type Positions, readPositions } from "./positions.ts";
 import { readReader } from "./read/mod.ts";
-import type { AttentionRules, KvStorage, ReadPlan, StoragePlan } from "./storage.ts";
+import type { AttentionRules, KvStorage, ReadPlan, StoragePlan, StorageSetting } from "./storage.ts";
 import { readStorage } from "./storage/mod.ts";
 
 /** How a sequence's cache is kept small. */
-export interface CacheOptions {
+export interface CacheOptions extends AxisOptions {
   /**
    * What stays in the cache: `NAME[:key=value,…]` as `deno task policies` lists them, or a policy of one's own.
    * Default `full`: everything.
@@ -29,10 +34,15 @@ export interface CacheOptions {
    * once, after the prompt, as the papers do, in a cache that holds the whole context.
    */
   readonly prefill?: "whole" | "streaming";
-  /** `original` (default): a token keeps its position in the text. */
-  readonly positions?: "original" | "compact";
+  /**
+   * `original`: a token keeps its position in the text. `compact`: its position is its place among the tokens that are
+   * held, so that a text may be longer than the model's context. Default: the policy's, mostly `original`.
+   */
+  readonly positions?: Positions;
   /** How keys and values are stored: `NAME[:key=value,…]`. Default: the policy's, or `plain`: as `kvType` says. */
-  readonly storage?: string;
+  readonly storage?: string | ((setting: StorageSetting) => StoragePlan);
+  /** What `deno task calibrate` has learned about the model: bytes of its file, or what `readCalibration` makes of them. */
+  readonly calibration?: Uint8Array | Calibration;
   /** What of them is read: `NAME[:key=value,…]`. Default: the policy's, or `dense`: everything. */
   readonly read?: string;
 }
@@ -41,8 +51,12 @@ export interface CacheOptions {
 export interface CachePlan {
   /** None: everything stays. */
   readonly policy: Policy | null;
+  /** None: every KV head of a layer keeps as many. */
+  readonly budgetRule: BudgetRule | null;
+  readonly nHeads: number;
   readonly budget: Budget;
   readonly prefill: "whole" | "streaming";
+  readonly positions: Positions;
   readonly storage: StoragePlan;
   /** None: everything is read. */
   readonly read: ReadPlan | null;
@@ -75,12 +89,15 @@ export function planCache(
   context: number,
 ): CachePlan {
   const { nLayers, nHeads, nKvHeads } = hparams;
-  const policy = typeof options.policy === "object" ? options.policy : readPolicy(options.policy ?? "full");
+  const named = typeof options.policy === "object" ? options.policy : readPolicy(options.policy ?? "full");
+  const { policy, budgetRule } = readAxes(named, options);
   const prefill = oneOf("prefill", options.prefill ?? "streaming", ["whole", "streaming"]);
-  const positions = oneOf("positions", options.positions ?? "original", ["original", "compact"]);
-  const setting = { hparams, types, policy, prefill, chunk, context };
+  const calibration = calibrationOf(options.calibration);
+  const setting = { hparams, types, policy, prefill, chunk, context, calibration };
   const storage = readStorage(options.storage ?? policy?.storage ?? "plain", setting);
   const read = readReader(options.read ?? policy?.read ?? "dense", setting);
+  checkStored({ policy, budgetRule }, storage, read);
+  const positions = readPositions(options.positions, hparams, policy, storage, read);
   const all = roundUp(context, SLOT_GROUP);
   if (policy === null) {
     for (const option of ["budget", "prefill", "positions"] as const) {
@@ -90,8 +107,11 @@ export function planCache(
     const capacities = new Array(nLayers).fill(all);
     return {
       policy,
+      budgetRule,
+      nHeads,
       budget: DEFAULT_BUDGET,
       prefill,
+      positions,
       storage,
       read,
       capacities,
@@ -100,7 +120,6 @@ export function planCache(
       tile: 0,
     };
   }
-  if (positions === "compact") throw new OptionError("positions", positions, whyOriginal(hparams));
   if (nHeads % nKvHeads !== 0) {
     throw new OptionError("policy", policy.name, "a model whose heads form groups");
   }
@@ -108,12 +127,13 @@ export function planCache(
   const scoreRows = { none: 0, layer: 1, kvHead: nKvHeads, head: nHeads }[policy.scores];
   const later = policy.steps ? (policy.every ?? 1) - 1 : policy.reserve ?? 0;
   const room = chunk + later;
+  const factor = budgetRule?.most ?? 1;
   const budget = inSlots(
     options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget),
-    nLayers * (slotBytes(storage, read) + 4 * scoreRows),
-    prefill === "streaming" ? room : 0,
+    { policy, nHeads, positions, storage, read, scoreRows, nLayers },
+    prefill === "streaming" ? { room, factor } : { room: 0, factor: 1 },
   );
-  const most = budget.unit === "share" ? shareOf(budget.value, context) : budget.value;
+  const most = budgetAt({ policy, budget }, context);
   const budgets = layerBudgets(policy, most, nLayers);
   const least = Math.min(...budgets);
   if (least < policy.minBudget) {
@@ -121,46 +141,77 @@ export function planCache(
     throw new OptionError("budget", found, `at least ${policy.minBudget} slots, as ${policy.name} is set`);
   }
   const capacities = budgets.map((slots) =>
-    prefill === "whole" ? all : Math.min(all, roundUp(slots + room, SLOT_GROUP))
+    prefill === "whole" ? all : Math.min(all, roundUp(Math.floor(factor * slots) + room, SLOT_GROUP))
   );
   const mostSlots = prefill === "whole"
     ? capacities
-    : capacities.map((slots) => slots === all ? all : slots - room);
+    : capacities.map((slots) => slots === all ? all : Math.floor((slots - room) / factor));
   const rows = policy.promptRows === "all" ? MAX_TILE : policy.promptRows === "none" ? 1 : policy.promptRows;
   const fitting = Math.floor(TILE_BYTES / (4 * nHeads * Math.max(...capacities)));
   const tile = Math.max(1, Math.min(rows, MAX_TILE, chunk, fitting));
-  return { policy, budget, prefill, storage, read, capacities, mostSlots, scoreRows, tile };
+  return {
+    policy,
+    budgetRule,
+    nHeads,
+    budget,
+    prefill,
+    positions,
+    storage,
+    read,
+    capacities,
+    mostSlots,
+    scoreRows,
+    tile,
+  };
 }
 
-/** Slots of each layer for a mean of `budget`. */
-export function layerBudgets(policy: Policy, budget: number, nLayers: number): number[] {
+/** Slots that a budget stands for after so many tokens: of the prompt, or of all, where a policy's budget grows. */
+export function budgetAt(
+  { policy, budget: { unit, value } }: Pick<CachePlan, "policy" | "budget">,
+  nTokens: number,
+): number {
+  if (unit !== "share") return value;
+  // As in `shareOf`, products may lie beside the integer that they stand for.
+  return policy?.grows ? Math.ceil(value * nTokens - 1e-9) : shareOf(value, nTokens);
+}
+
+/** Slots of each layer for a mean of `budget`, once text and prompt have `nTokens`. */
+export function layerBudgets(policy: Policy, budget: number, nLayers: number, nTokens = Infinity): number[] {
   return Array.from(
     { length: nLayers },
     (_, layer) =>
-      policy.layerBudget === undefined ? budget : Math.floor(policy.layerBudget(budget, layer, nLayers)),
+      policy.layerBudget === undefined
+        ? budget
+        : Math.floor(policy.layerBudget(budget, layer, nLayers, nTokens)),
   );
 }
 
+/** What the caches of a plan are laid out by. */
+type Laid = Pick<CachePlan, "policy" | "nHeads" | "positions" | "storage" | "read">;
+
 /** Bytes of one more slot of all KV heads of a layer. */
-function slotBytes(storage: StoragePlan, read: ReadPlan | null): number {
+function slotBytes(laid: Laid): number {
   const bytes = (capacity: number) => {
     const layout = new Layout(0);
-    layCaches({ storage, read, capacities: [capacity] }, layout, layout);
+    layCaches({ ...laid, capacities: [capacity] }, layout, layout);
     return layout.bytes;
   };
   return (bytes(2 * SLOT_GROUP) - bytes(SLOT_GROUP)) / SLOT_GROUP;
 }
 
 /** Bytes become the slots whose cache, with the room that it needs beside them, takes no more. */
-function inSlots(budget: Budget, bytesPerSlot: number, room: number): Budget {
+function inSlots(
+  budget: Budget,
+  { scoreRows, nLayers, ...laid }: Laid & { readonly scoreRows: number; readonly nLayers: number },
+  { room, factor }: { readonly room: number; readonly factor: number },
+): Budget {
   if (budget.unit !== "bytes") return budget;
-  const slots = Math.floor(budget.value / bytesPerSlot);
-  return { unit: "slots", value: room === 0 ? slots : Math.floor(slots / SLOT_GROUP) * SLOT_GROUP - room };
-}
-
-function whyOriginal({ positions }: Hparams): string {
-  if (positions === "learned") return "original: learned positions are part of what is stored";
-  return "original: keys are stored where their token stood";
+  const slots = Math.floor(budget.value / (nLayers * (slotBytes(laid) + 4 * scoreRows)));
+  if (room === 0) return { unit: "slots", value: slots };
+  return {
+    unit: "slots",
+    value: Math.floor((Math.floor(slots / SLOT_GROUP) * SLOT_GROUP - room) / factor),
+  };
 }
 
 function oneOf<T extends string>(option: string, value: T, values: readonly T[]): T {
@@ -168,13 +219,20 @@ function oneOf<T extends string>(option: string, value: T, values: readonly T[])
   throw new OptionError(option, value, values.join(" or "));
 }
 
-/** Lays out the caches of one sequence. */
+/**
+ * Lays out the caches of one sequence.
+ *
+ * @param rotations As `layRotations` has laid them out.
+ */
 export function layCaches(
-  { storage, read, capacities }: Pick<CachePlan, "storage" | "read" | "capacities">,
+  { capacities, positions, storage, read, ...plan }: Laid & Pick<CachePlan, "capacities">,
   kv: Layout,
   slots: Layout,
+  rotations: readonly Rotation[] = [],
+  books: Bytes | null = null,
 ): readonly LayerCache[] {
-  const layers = storage.lay(capacities, kv, slots);
+  const stored = layPositions({ positions, policy: plan.policy }, storage.lay(capacities, kv, slots, books), rotations, slots);
+  const layers = layPolicyState(plan, stored, kv);
   return read === null ? layers : read.lay(layers, kv);
 }
 
@@ -182,30 +240,4 @@ export function layCaches(
 export function openCaches(plan: CachePlan, rules: AttentionRules, layers: readonly LayerCache[]): KvStorage {
   const storage = plan.storage.open(rules, layers);
   return plan.read === null ? storage : plan.read.open(rules, storage);
-}
-
-/** Where scores lie. */
-export interface PolicySpace {
-  /** `[scoreRows, capacity]` of each layer, all the same one where a policy shares it; none without scores. */
-  readonly scores: readonly Floats[];
-  /** Logits `[H, tile, capacity]` on their way to become scores, or scores for one choice only; shared by sequences. */
-  readonly scratch: Floats;
-}
-
-/** Lays out the scores of one sequence. */
-export function layScores(plan: CachePlan, policy: Layout): readonly Floats[] {
-  if (plan.scoreRows === 0) return [];
-  const shared = plan.policy?.shared ? policy.floats(plan.scoreRows * plan.capacities[0]) : undefined;
-  return plan.capacities.map((capacity) => shared ?? policy.floats(plan.scoreRows * capacity));
-}
-
-/** Lays out what observing needs, once for all sequences. */
-export function layScratch(
-  plan: CachePlan,
-  { nHeads, nKvHeads }: Hparams,
-  activations: Layout,
-): Floats | null {
-  if (plan.policy === null) return null;
-  const capacity = Math.max(...plan.capacities);
-  return activations.floats(capacity * (plan.policy.observe === undefined ? nKvHeads : nHeads * plan.tile));
 }

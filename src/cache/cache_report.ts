@@ -51,6 +51,8 @@ export function reportCache(
   let bytes = 4 * distinct.reduce((sum, { length }) => sum + length, 0);
   let usedBytes = 4 *
     distinct.reduce((sum, { length }, i) => sum + length * mean(used[i]) / caches[i].capacity, 0);
+  const rooms = new Set(caches.flatMap(({ active, scratch = {} }) => [active, ...Object.values(scratch)]));
+  for (const room of rooms) bytes += 4 * (room?.length ?? 0);
   caches.forEach(({ keys, values, slots, capacity, state = {} }, layer) => {
     const others = Object.values(state).map(({ kind, length }) => kind === "bytes" ? length : 4 * length);
     const layerBytes = [keys.length, values.length, slots.length, ...others].reduce((a, b) => a + b);

@@ -3,10 +3,15 @@
  *
  * @module
  */
-import type { Kernels } from "../kernels/kernels.ts";
+import type { CascadeForm } from "../kernels/cascade_kernels.ts";
+import { ROPE_STYLE } from "../kernels/kernels.ts";
 import type { GivenNoise, ObserveOptions } from "../kernels/policy_kernels.ts";
+import type { MeanTurn } from "../kernels/stored_kernels.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
-import type { Cut, Keep, ObservedLayer, ReducedLayer } from "./policy.ts";
+import type { BudgetRule, Choice } from "./budget_rule.ts";
+import type { Cut, Geometry, Keep, KeepMarked, ObservedLayer, Policy, ReducedLayer } from "./policy.ts";
+import type { PolicySpace } from "./policy_space.ts";
+import type { AttentionRules } from "./storage.ts";
 
 const PLAIN: ObserveOptions = { noise: "none", seed: 0, reduce: "sum", weight: 1, decay: 1, tau: 1 };
 
@@ -19,29 +24,53 @@ export interface Rows {
   readonly first: number;
 }
 
+/** What of a model policies depend on. */
+export interface PolicyRules extends AttentionRules {
+  /** Rotary frequencies of the model's one or two ropes. */
+  readonly frequencies: readonly Floats[];
+}
+
 /** One for a sequence, turned to layer after layer. */
-export class LayerView implements ObservedLayer, ReducedLayer {
+export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   layer = 0;
   step = 0;
   nTokens = 0;
+  /** Tokens that pass the layers at once, of which these are some. */
+  passTokens = 0;
   budget = 0;
+  promptBudget = 0;
   /** Position of the token that comes next. */
   position = 0;
+  /** Slots that a KV head may keep at most. */
+  most = 0;
+  sinks = 0;
+  recent = 0;
+  /** Scores that the current choice goes by. */
+  #ranking: Floats | null = null;
   #rows: Rows | undefined;
+  readonly #shared: boolean;
 
   constructor(
-    private readonly kernels: Kernels,
-    readonly nHeads: number,
-    readonly nKvHeads: number,
+    private readonly rules: PolicyRules,
+    private readonly policy: Policy,
+    private readonly budgetRule: BudgetRule | null,
     private readonly caches: readonly LayerCache[],
-    private readonly scores: readonly Floats[],
-    private readonly scratch: Floats,
-    private readonly shared: boolean,
+    private readonly space: PolicySpace,
     private readonly given: GivenNoise | null,
-  ) {}
+  ) {
+    this.#shared = policy.shared ?? false;
+  }
 
   get nLayers(): number {
     return this.caches.length;
+  }
+
+  get nHeads(): number {
+    return this.rules.hparams.nHeads;
+  }
+
+  get nKvHeads(): number {
+    return this.rules.hparams.nKvHeads;
   }
 
   /** Turns to the next `nTokens` rows of a layer. */
@@ -52,20 +81,28 @@ export class LayerView implements ObservedLayer, ReducedLayer {
     return this;
   }
 
-  /** Turns to a layer to be reduced. */
-  turn(layer: number, budget: number): this {
+  /** Turns to a layer to be reduced; `most` slots of a head may be held at most. */
+  turn(layer: number, budget: number, promptBudget = budget, most = budget): this {
     this.layer = layer;
     this.budget = budget;
+    this.promptBudget = promptBudget;
+    this.most = Math.min(most, Math.floor(budget * (this.budgetRule?.most ?? 1)));
     return this;
+  }
+
+  /** Counts queries of a layer that are not rotated yet. */
+  gather(layer: number, q: Floats, positions: Words, n: number): void {
+    const { queries, keyDim } = this.caches[layer];
+    this.rules.kernels.stored.gather(queries!, q, positions, n, this.nHeads, keyDim, this.policy.queries!);
   }
 
   add(options: Partial<ObserveOptions> = PLAIN): void {
     const { logSums, positions, first } = this.#rows!;
-    this.kernels.policy.observe(
-      this.scores[this.layer],
-      this.scratch,
+    this.rules.kernels.policy.observe(
+      this.space.scores[this.layer],
+      this.space.scratch.logits,
       logSums,
-      this.caches[this.layer],
+      this.#cache,
       positions,
       first,
       this.nTokens,
@@ -76,48 +113,206 @@ export class LayerView implements ObservedLayer, ReducedLayer {
     );
   }
 
+  average({ beta, sinks }: { beta: number; sinks: number }): void {
+    const { rules: { kernels }, space: { scratch, scores } } = this;
+    const { logSums, positions, first } = this.#rows!;
+    kernels.policy.observe(
+      scratch.gathered!,
+      scratch.logits,
+      logSums,
+      this.#cache,
+      positions,
+      first,
+      this.nTokens,
+      this.nHeads,
+      this.layer,
+      { ...PLAIN, decay: beta },
+      this.given,
+    );
+    if (first + this.nTokens < this.passTokens) return;
+    const kept = beta ** this.passTokens;
+    kernels.cascade.average(
+      scores[this.layer],
+      scratch.gathered!,
+      this.#cache,
+      this.nHeads,
+      sinks,
+      kept,
+      1 - beta,
+    );
+  }
+
+  cascade(form: CascadeForm): void {
+    this.rules.kernels.cascade.insert(this.#cache, this.space.scores[this.layer], form);
+  }
+
   keep({ budget, sinks = 0, recent = 0, by = "scores" }: Keep): void {
-    const cache = this.caches[this.layer];
-    const scores = by === "scores" ? this.scores[this.layer] : by === "scratch" ? this.scratch : null;
-    const rows = by === "scores" ? scores!.length / cache.capacity : this.nKvHeads;
+    const { space: { scratch, scores }, policy: { victims = "drop" }, rules: { kernels } } = this;
+    const cache = this.#cache;
+    this.#ranking = by === "scores" ? scores[this.layer] : by === "scratch" ? scratch.logits : null;
+    [this.budget, this.sinks, this.recent] = [budget, sinks, recent];
+
     // Scores that all layers share are read by the later ones too.
-    const clear = by === "scores" && (!this.shared || this.layer === this.nLayers - 1);
-    const last = Math.max(sinks, this.position - recent);
-    this.kernels.policy.select(cache, scores, rows, budget, sinks, last, clear);
+    const clear = by === "scores" && (!this.#shared || this.layer === this.nLayers - 1);
+    if (this.budgetRule === null && victims === "drop") return this.#select(clear);
+    if (victims !== "drop") kernels.stored.mark(scratch.before!, cache);
+    if (this.budgetRule === null) this.select();
+    else this.budgetRule.choose(this);
+    if (victims !== "drop") {
+      const weights = victims === "mass_fold" ? this.#ranking : null;
+      kernels.stored.join(scratch.before!, cache, weights, sinks, this.#last);
+    }
+    if (clear) this.clearEmpty();
+    else this.#clearBias();
+  }
+
+  select(): void {
+    this.#select(false);
+  }
+
+  #select(clear: boolean): void {
+    const { kernels } = this.rules;
+    kernels.policy.select(
+      this.#cache,
+      this.#ranking,
+      this.#rankingRows,
+      this.budget,
+      this.sinks,
+      this.#last,
+      clear,
+    );
+  }
+
+  spread(total: number, least: number): void {
+    const { most, sinks } = this;
+    this.rules.kernels.policy.spread(this.#cache, this.#ranking!, total, least, most, sinks, this.#last);
+  }
+
+  cutBelow(least: number): void {
+    const { kernels } = this.rules;
+    kernels.policy.cut(this.#cache, this.#ranking!, this.#rankingRows, this.sinks, this.#last, least);
   }
 
   cut({ below, sinks = 0, recent = 0 }: Cut): void {
-    const [cache, scores] = [this.caches[this.layer], this.scores[this.layer]];
-    const last = Math.max(sinks, this.position - recent);
-    this.kernels.policy.cut(cache, scores, scores.length / cache.capacity, sinks, last, below);
+    this.#ranking = this.space.scores[this.layer];
+    [this.sinks, this.recent] = [sinks, recent];
+    this.cutBelow(below);
     this.clearEmpty();
   }
 
   pool({ width, max = false, recent }: { width: number; max?: boolean; recent: number }): void {
     const end = Math.max(0, this.position - recent);
-    this.kernels.policy.pool(this.scratch, this.scores[this.layer], this.caches[this.layer], width, max, end);
+    const { scratch, scores } = this.space;
+    this.rules.kernels.policy.pool(scratch.logits, scores[this.layer], this.#cache, width, max, end);
   }
 
   randomise(seed: number): void {
-    this.kernels.policy.randomise(this.scratch, this.caches[this.layer], seed, this.layer);
+    this.rules.kernels.policy.randomise(this.space.scratch.logits, this.#cache, seed, this.layer);
+  }
+
+  measure(kind: Geometry): void {
+    this.rules.kernels.stored.geometry(this.space.scratch.logits, this.#cache, kind);
+  }
+
+  expect({ future, epsilon, sinks }: { future: number; epsilon: number; sinks: number }): void {
+    const { kernels, hparams, slopes, frequencies } = this.rules;
+    const { rope, localRope, windows } = hparams;
+    const { logits, turns, room } = this.space.scratch;
+    const which = localRope !== undefined && windows[this.layer] > 0 ? 1 : 0;
+    const used = which === 1 ? localRope : rope;
+    let turn: MeanTurn | null = null;
+    if (used !== undefined) {
+      turn = { table: turns[which], dims: used.dims, style: ROPE_STYLE[used.style] };
+      kernels.stored.meanRotation(turn.table, frequencies[which], this.position, future, used.magnitude);
+    }
+    const cache = this.#cache;
+    kernels.stored.expect(
+      logits,
+      room!,
+      cache,
+      cache.queries!,
+      turn,
+      slopes,
+      this.nHeads,
+      sinks,
+      hparams.attentionScale,
+      epsilon,
+    );
+  }
+
+  /** Marks the slots of the tokens that have just been appended. */
+  mark(layer: number, ids: Words, positions: Words, n: number): void {
+    const { kernels, classes } = this.rules;
+    kernels.index.classMark(this.space.scores[layer], this.caches[layer], ids, positions, classes!, n);
+  }
+
+  keepMarked({ over, sinks, recent, marked }: KeepMarked): void {
+    const keep = { over, first: sinks, last: Math.max(sinks, this.position - recent), most: marked };
+    this.rules.kernels.index.classThin(this.#cache, this.space.scores[this.layer], keep);
+  }
+
+  farApart({ count, recent }: { count: number; recent: number }): void {
+    const last = Math.max(0, this.position - recent);
+    this.rules.kernels.index.farApart(this.space.scratch.logits, this.#cache, last, count);
+  }
+
+  evictAt(index: number): void {
+    this.rules.kernels.policy.evictAt(this.#cache, index, this.budget);
+    this.clearEmpty();
   }
 
   forget(): void {
-    if (this.scores.length > 0) this.kernels.policy.forget(this.scores[this.layer], this.caches[this.layer]);
+    const { kernels } = this.rules;
+    const scores = this.space.scores[this.layer];
+    if (scores !== undefined) kernels.policy.forget(scores, this.#cache);
+  }
+
+  /** Sets the layer to what it was before any token. */
+  reset(): void {
+    this.forget();
+    const { kernels } = this.rules;
+    const { bias, queries, rings } = this.#cache;
+    if (rings !== undefined) kernels.cascade.trim(this.#cache);
+    if (bias !== undefined) kernels.policy.forget(bias, this.#cache);
+    if (queries !== undefined) new Float32Array(kernels.buffer, queries.offset, queries.length).fill(0);
   }
 
   /** Closes the holes of the layer; scores move along. */
   compact(): void {
-    const cache = this.caches[this.layer];
+    const { kernels } = this.rules;
+    const cache = this.#cache;
+    const scores = this.space.scores[this.layer];
     const last = this.layer === this.nLayers - 1;
-    if (this.scores.length > 0 && (!this.shared || last)) {
-      this.kernels.policy.compact(this.scores[this.layer], cache);
-    }
-    this.kernels.kvCompact(cache);
+    if (scores !== undefined && (!this.#shared || last)) kernels.policy.compact(scores, cache);
+    if (cache.bias !== undefined) kernels.policy.compact(cache.bias, cache);
+    kernels.kvCompact(cache);
   }
 
-  /** Scores of slots that have been emptied otherwise become 0. */
+  /** Scores and biases of slots that have been emptied become 0. */
   clearEmpty(): void {
-    if (this.scores.length > 0) this.kernels.policy.clear(this.scores[this.layer], this.caches[this.layer]);
+    const scores = this.space.scores[this.layer];
+    if (scores !== undefined) this.rules.kernels.policy.clear(scores, this.#cache);
+    if (this.#cache.rings !== undefined) this.rules.kernels.cascade.trim(this.#cache);
+    this.#clearBias();
+  }
+
+  #clearBias(): void {
+    const { bias } = this.#cache;
+    if (bias !== undefined) this.rules.kernels.policy.clear(bias, this.#cache);
+  }
+
+  get #cache(): LayerCache {
+    return this.caches[this.layer];
+  }
+
+  get #rankingRows(): number {
+    const ranking = this.#ranking;
+    if (ranking === this.space.scratch.logits) return this.nKvHeads;
+    return ranking === null ? 0 : ranking.length / this.#cache.capacity;
+  }
+
+  /** First of the latest positions, which stay. */
+  get #last(): number {
+    return Math.max(this.sinks, this.position - this.recent);
   }
 }

@@ -13,9 +13,12 @@
  *
  * @module
  */
+import type { CascadeForm } from "../kernels/cascade_kernels.ts";
 import type { ObserveOptions } from "../kernels/policy_kernels.ts";
+import type { Geometry } from "../kernels/stored_kernels.ts";
+import type { Victims } from "./victims.ts";
 
-export type { ObserveOptions };
+export type { Geometry, ObserveOptions };
 
 /** Value of a policy's parameter. */
 export type PolicyValue = number | string | boolean;
@@ -39,6 +42,12 @@ export interface ObservedLayer extends Moment {
    * of scores. To be called once. By default without noise, weight 1, decay 1, tau 1.
    */
   add(options?: Partial<ObserveOptions>): void;
+  /**
+   * Moves the scores towards these rows: for each token beta · score + (1 - beta) · weight, of a KV head's query heads the
+   * one with the largest sum over the tokens read at once. Tokens before position `sinks` have none. For policies that
+   * cascade.
+   */
+  average(options: { readonly beta: number; readonly sinks: number }): void;
 }
 
 /** How to choose what stays. */
@@ -61,10 +70,24 @@ export interface Cut {
   readonly recent?: number;
 }
 
+/** How to choose by marks. */
+export interface KeepMarked {
+  /** With no more slots than this nothing leaves. */
+  readonly over: number;
+  /** First positions of the text that stay in any case. */
+  readonly sinks: number;
+  /** Latest positions that stay in any case. */
+  readonly recent: number;
+  /** Of the marked tokens between, the latest so many stay; of the others none. */
+  readonly marked: number;
+}
+
 /** A layer whose cache is to be reduced. */
 export interface ReducedLayer extends Moment {
   /** Slots per KV head that may stay. */
   readonly budget: number;
+  /** What that was at the end of the latest prompt. */
+  readonly promptBudget: number;
   /** Tokens of the text read so far. */
   readonly position: number;
   /** Empties all other slots. The earlier position wins among equals, and what is no number never wins. */
@@ -77,10 +100,36 @@ export interface ReducedLayer extends Moment {
    * `steps`: their slots lie in order of position.
    */
   pool(options: { readonly width: number; readonly max?: boolean; readonly recent: number }): void;
+  /** Empties slots by the marks of their tokens, for policies with `classes`. */
+  keepMarked(keep: KeepMarked): void;
+  /**
+   * Makes scratch scores of `count` tokens whose keys are far from each other, found one after the other from the first
+   * token on: `count` for that one, 1 for the last, 0 for all others. The `recent` latest positions take no part.
+   */
+  farApart(options: { readonly count: number; readonly recent: number }): void;
+  /** Empties the slot that `index` others precede in the text, until no more than the budget is held. */
+  evictAt(index: number): void;
+  /** Makes scratch scores from the stored keys. */
+  measure(kind: Geometry): void;
+  /**
+   * Makes scratch scores from what the next `future` queries will give the slots, if they are like those of `queries`:
+   * (that weight + epsilon) times the length of the value. The first `sinks` positions take no part.
+   */
+  expect(options: { readonly future: number; readonly epsilon: number; readonly sinks: number }): void;
   /** Makes scratch scores that are a uniform draw for each position. */
   randomise(seed: number): void;
+  /** Takes all new tokens into a cascade of rings, each of which takes every second that the one before it gives up. */
+  cascade(form: CascadeForm): void;
   /** Sets all scores to 0. */
   forget(): void;
+}
+
+/** What anchors see and show; see `policies/anchor.ts`. */
+export interface AnchorRule {
+  /** Whether an anchor sees the anchors before it, or its own segment only. */
+  readonly sees: "anchors" | "segment";
+  /** For each layer the one whose anchors it reads too, itself for none; absent: none does. */
+  readonly layers?: readonly number[];
 }
 
 /** A cache policy with its parameters. Write one as an object; `loadModel` takes it as it is. */
@@ -107,8 +156,33 @@ export interface Policy {
   readonly storage?: string;
   /** Reader that it asks for where the caller names none, as `read/mod.ts` reads it. */
   readonly read?: string;
-  /** Budget of a layer, given the mean one. */
-  layerBudget?(budget: number, layer: number, nLayers: number): number;
+  /** Whether that reader is a part of it, so that no other one will do. */
+  readonly needsRead?: boolean;
+  /** Positions that it asks for where the caller does not say and the model allows it. */
+  readonly positions?: "original" | "compact";
+  /**
+   * What it ranks the slots of each KV head by: `attention`, of which shares mean something, or any `order`. Absent where
+   * all heads keep the same: budget rules and victims other than `drop` need it.
+   */
+  readonly ranks?: "attention" | "order";
+  /** Budget rule that it asks for where the caller names none, as `budget_rules/mod.ts` reads it. */
+  readonly budgetRule?: string;
+  /** What becomes of tokens that leave, where the caller does not say. Default `drop`. */
+  readonly victims?: Victims;
+  /** Whether it keeps rings, as `average` and `cascade` do; scores are then per KV head. */
+  readonly cascades?: boolean;
+  /** Whether it looks at stored keys or values, as `measure` and `expect` do: then no codec may hide them. */
+  readonly readsStored?: boolean;
+  /** First position whose query the statistics count that `expect` needs; absent: none are made. */
+  readonly queries?: number;
+  /** Texts that mark a token which holds one of them. Scores, if any, are these marks then: 1, or 0 for all others. */
+  readonly classes?: readonly string[];
+  /** Tokens of the classes end segments and are anchors, which alone stay of them. The reader `anchor` sees to it. */
+  readonly anchors?: AnchorRule;
+  /** Whether a share is of the tokens read so far, rounded up, rather than of the prompt, rounded down. */
+  readonly grows?: boolean;
+  /** Budget of a layer, given the mean one and the tokens of text and prompt together (when planning: Infinity). */
+  layerBudget?(budget: number, layer: number, nLayers: number, nTokens: number): number;
   /** Turns rows of attention into scores. */
   observe?(layer: ObservedLayer): void;
   /** Chooses what stays. */

@@ -5,7 +5,7 @@
  * Life of a sequence, for every layer:
  *
  *     prompt   per chunk: `append`, `attend`;  all layers done: the policy reduces, then `closeChunk`
- *     step     `append`, `attend`;             all layers done: the policy reduces, then `closeStep`
+ *     step     `openStep`, `append`, `attend`; all layers done: the policy reduces, then `closeStep`
  *
  * A storage is planned before anything is loaded (`StorageEntry.plan`), laid out with everything else (`lay`), and
  * opened for each sequence (`open`). A reader (`ReadEntry`) wraps a storage and chooses what of it is read.
@@ -14,13 +14,15 @@
  */
 import type { Hparams } from "../hparams.ts";
 import type { Kernels } from "../kernels/kernels.ts";
-import type { Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
+import type { Bytes, Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
+import type { Calibration } from "./calibration.ts";
 import type { KvTypes } from "./kv_cache.ts";
 import type { Param, Values } from "./policies/params.ts";
 import type { Policy, PolicyValue } from "./policy.ts";
 
 /** The buffers that attention takes tokens from and leaves results in; shapes as in `model/workspace.ts`. */
 export interface AttentionDesk {
+  readonly ids: Words;
   readonly q: Floats;
   readonly k: Floats;
   readonly v: Floats;
@@ -35,11 +37,17 @@ export interface AttentionRules {
   readonly hparams: Hparams;
   /** ALiBi slopes `[H]`. */
   readonly slopes: Floats | null;
+  /** The class of each token `[V]`, where a policy asks for classes. */
+  readonly classes?: Bytes | null;
 }
 
 /** Keys and values of one sequence. */
 export interface KvStorage {
   readonly layers: readonly LayerCache[];
+  /** A prompt begins, after which a policy may keep so many slots per KV head of each layer. */
+  openPrompt?(budgets: readonly number[]): void;
+  /** One token of the running text is about to pass all layers. */
+  openStep?(): void;
   /** Stores the keys and values of the first `n` tokens on the desk. */
   append(layer: number, desk: AttentionDesk, n: number): void;
   /**
@@ -56,6 +64,8 @@ export interface KvStorage {
   truncated?(position: number): void;
   /** All slots have been emptied. */
   reset?(): void;
+  /** How a fixed prefix is indexed, where it is. */
+  readonly prefixIndex?: PrefixIndex;
   /** What it knows beside memory, for a snapshot: anything that JSON holds. */
   save?(): unknown;
   /**
@@ -64,6 +74,18 @@ export interface KvStorage {
    * @throws {SnapshotError} When it can't go on from that.
    */
   restore?(saved: unknown): () => void;
+}
+
+/** An index of a text that stays in front of whatever follows. */
+export interface PrefixIndex {
+  /** Last tokens of the prefix that it needs to see after the others have been clustered. */
+  readonly window: number;
+  /** Tokens of the prefix at most. */
+  readonly most: number;
+  /** Clusters the first tokens of a prefix, all but the window, which have been read; yields how much is done, up to 1. */
+  cluster(prefix: number): Generator<number>;
+  /** The window has been read too: from now on the index decides what is read. */
+  calibrate(): void;
 }
 
 /** What a storage is planned for. */
@@ -77,18 +99,25 @@ export interface StorageSetting {
   readonly chunk: number;
   /** Tokens that a sequence can have. */
   readonly context: number;
+  /** What has been learned about the model's keys and values, where the caller gives it. */
+  readonly calibration?: Calibration;
 }
 
 /** A storage with its parameters, ready to be laid out. */
 export interface StoragePlan {
   readonly name: string;
   readonly params: Readonly<Record<string, PolicyValue>>;
+  /** Whether keys come to it unrotated, to be rotated when they are read. */
+  readonly unrotated?: boolean;
+  /** Codebooks that all sequences share. */
+  readonly books?: Uint8Array;
   /**
    * Lays out the caches of one sequence.
    *
    * @param capacities Slots per KV head of each layer, multiples of 32.
+   * @param books Where the codebooks lie.
    */
-  lay(capacities: readonly number[], kv: Layout, slots: Layout): readonly LayerCache[];
+  lay(capacities: readonly number[], kv: Layout, slots: Layout, books: Bytes | null): readonly LayerCache[];
   /** Opens the caches of a sequence, which are not reset yet. */
   open(rules: AttentionRules, layers: readonly LayerCache[]): KvStorage;
 }

@@ -8,7 +8,8 @@ import { applyChatTemplate, type ChatMessage } from "../tokenizer/mod.ts";
 import { type Command, main } from "./command.ts";
 import { inputLines, onInterrupt, typed, write, writeError } from "./host.ts";
 import { load, MODEL_OPTIONS, openHeader } from "./model.ts";
-import { REPLY_OPTIONS, replyOptions } from "./prompt.ts";
+import { readChunks, REPLY_OPTIONS, replyOptions } from "./prompt.ts";
+import { readMessages, saveChunks, SAVED_AT_ONCE, writeMessages } from "./saved.ts";
 
 /** Share of the context kept free for a reply; the oldest exchanges are dropped for it. */
 const REPLY_SHARE = 0.25;
@@ -21,6 +22,8 @@ const command: Command = {
     ...MODEL_OPTIONS,
     ...REPLY_OPTIONS,
     "system": { value: "TEXT", help: "What the model is told before the conversation" },
+    "save": { value: "FILE", help: "Save the conversation with its cache there after every reply" },
+    "from": { value: "FILE", help: "Go on with a conversation that --save has saved" },
   },
   example: 'deno task chat --model PATH --system "Answer in one sentence."',
 
@@ -37,7 +40,13 @@ const command: Command = {
     }
     const { model } = await load(args);
     const system = args.string("system");
-    const chat = new Chat(model, options, system === undefined ? [] : [{ role: "system", content: system }]);
+    const from = args.string("from");
+    if (system !== undefined && from !== undefined) {
+      throw new OptionError("system", system, "none beside --from, which brings the conversation's own");
+    }
+    const chat = new Chat(model, options, args.string("save"));
+    if (from !== undefined) await chat.restore(from);
+    else if (system !== undefined) chat.open({ role: "system", content: system });
     await converse(chat);
   },
 };
@@ -59,15 +68,31 @@ async function converse(chat: Chat): Promise<void> {
 class Chat {
   readonly #model: Model;
   readonly #options: GenerateOptions;
-  readonly #opening: readonly ChatMessage[];
   readonly #session: Session;
+  readonly #save: string | undefined;
+  #opening: readonly ChatMessage[] = [];
   #messages: ChatMessage[] = [];
 
-  constructor(model: Model, options: GenerateOptions, opening: readonly ChatMessage[]) {
+  /** @param save File in which it is kept. */
+  constructor(model: Model, options: GenerateOptions, save: string | undefined) {
     this.#model = model;
     this.#options = options;
-    this.#opening = opening;
+    this.#save = save;
     this.#session = new Session(model.sequence());
+  }
+
+  /** Begins with a message that stays. */
+  open(message: ChatMessage): void {
+    this.#opening = [message];
+  }
+
+  /** Takes up a conversation from its file. */
+  async restore(path: string): Promise<void> {
+    await this.#session.restoreFrom(readChunks("from", path));
+    const messages = readMessages(this.#session.note);
+    const opening = messages[0]?.role === "system" ? 1 : 0;
+    this.#opening = messages.slice(0, opening);
+    this.#messages = messages.slice(opening);
   }
 
   reset(): void {
@@ -83,6 +108,9 @@ class Chat {
     stopListening();
     write("\n");
     this.#messages.push({ role: "assistant", content: (await generation.result()).text });
+    if (this.#save === undefined) return;
+    this.#session.note = writeMessages([...this.#opening, ...this.#messages]);
+    await saveChunks(this.#save, this.#session.saveChunks(SAVED_AT_ONCE));
   }
 
   /** The whole conversation as ids, without its oldest exchanges where it has become too long. */

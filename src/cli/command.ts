@@ -53,9 +53,11 @@ function errorLine(error: unknown, command: Command): string {
       "give a larger --max-bytes or a smaller --context (`deno task plan` shows the regions)";
   }
   if (error instanceof OptionError) {
-    const flag = error.option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    // a place within an option's value stands behind a dot or a bracket
+    const [option] = error.option.split(/[.[]/, 1);
+    const flag = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const named = Object.hasOwn(command.options, flag);
-    return `${named ? `--${flag}` + error.message.slice(error.option.length) : error.message}; ${help}`;
+    return `${named ? `--${flag}` + error.message.slice(option.length) : error.message}; ${help}`;
   }
   const [line] = (error instanceof Error ? error.message : String(error)).split("\n");
   return error instanceof SourceError ? `${line}; check the path or URL of the model` : line;

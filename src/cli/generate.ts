@@ -1,13 +1,23 @@
 /** `deno task generate`: continues a prompt. */
+import { OptionError } from "../error.ts";
 import { generate } from "../generate.ts";
+import { checkOptions, type GenerationResult } from "../generate/options.ts";
+import type { JsonSchema } from "../structured/mod.ts";
 import type { Loaded } from "./model.ts";
-import type { GenerationResult } from "../generate/options.ts";
 import type { Sequence } from "../model/sequence.ts";
 import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
-import { errorsWatched, write, writeError } from "./host.ts";
+import { errorsWatched, onInterrupt, write, writeError } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
-import { PROMPT_OPTIONS, readPrompt, REPLY_OPTIONS, replyOptions } from "./prompt.ts";
+import {
+  PROMPT_OPTIONS,
+  readChunks,
+  readFileOption,
+  readPrompt,
+  REPLY_OPTIONS,
+  replyOptions,
+} from "./prompt.ts";
+import { saveChunks, SAVED_AT_ONCE } from "./saved.ts";
 import { digits, formatBytes } from "./units.ts";
 
 /** Tokens when nobody says how many. */
@@ -21,25 +31,62 @@ const command: Command = {
     ...MODEL_OPTIONS,
     ...PROMPT_OPTIONS,
     ...REPLY_OPTIONS,
+    "json-schema": {
+      value: "FILE",
+      help: "Hold the reply to this JSON schema: it is JSON that the schema accepts",
+    },
+    "from": {
+      value: "FILE",
+      help: "Continue a text of --save or `deno task squeeze`, also without a prompt",
+    },
+    "save": { value: "FILE", help: "Save the text with its cache there, also at Ctrl-C, for --from" },
     "json": { help: "Print one JSON object with text, tokens, timings and memory instead" },
   },
   example: 'deno task generate --prompt "The old house" --temperature 0.8 --seed 1',
 
   async run(args: Arguments): Promise<void> {
     const prompt = await readPrompt(args);
-    const options = replyOptions(args, { maxTokens: MAX_TOKENS });
+    const jsonSchema = await readJsonSchema(args);
+    const options = { ...replyOptions(args, { maxTokens: MAX_TOKENS }), jsonSchema };
+    checkOptions(options);
     const loaded = await load(args);
     const sequence = loaded.model.sequence();
+    const from = args.string("from");
+    if (from !== undefined) await sequence.restoreFrom(readChunks("from", from));
     const generation = generate(sequence, prompt, options);
-    if (args.on("json")) {
-      write(JSON.stringify(report(loaded, sequence, await generation.result())) + "\n");
-      return;
+    const save = args.string("save");
+    const stopListening = save === undefined ? () => {} : onInterrupt(() => void generation.cancel());
+    if (args.on("json")) write(JSON.stringify(report(loaded, sequence, await generation.result())) + "\n");
+    else {
+      for await (const { text } of generation) write(text);
+      write("\n");
+      if (errorsWatched()) writeError(summary(loaded, await generation.result()));
     }
-    for await (const { text } of generation) write(text);
-    write("\n");
-    if (errorsWatched()) writeError(summary(loaded, await generation.result()));
+    stopListening();
+    if (save !== undefined) await saveText(sequence, generation.tokens, save);
   },
 };
+
+/** Saves a sequence that has read all of its reply. */
+async function saveText(sequence: Sequence, reply: readonly number[], path: string): Promise<void> {
+  // the last token was chosen and not read yet
+  if (reply.length > 0 && !sequence.full) sequence.decode(reply.at(-1)!);
+  await saveChunks(path, sequence.saveChunks(SAVED_AT_ONCE));
+}
+
+/** The schema of the file that was named, if any. */
+async function readJsonSchema(args: Arguments): Promise<JsonSchema | undefined> {
+  const text = await readFileOption(args, "json-schema");
+  try {
+    return text === undefined ? undefined : JSON.parse(text);
+  } catch (error) {
+    throw new OptionError(
+      "--json-schema",
+      args.string("json-schema"),
+      `a file of JSON: ${(error as Error).message}`,
+    );
+  }
+}
 
 /** The JSON object, in the shape that scripts rely on. */
 function report({ model, loadMs }: Loaded, sequence: Sequence, result: GenerationResult) {

@@ -52,9 +52,33 @@ export async function readText(path: string): Promise<string | undefined> {
   }
 }
 
+/** A whole file; `undefined` when it can't be read. */
+export async function readBytes(path: string | URL): Promise<Uint8Array | undefined> {
+  try {
+    return await Deno.readFile(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Writes a whole text file. */
 export async function writeText(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(path, text);
+}
+
+/** Whether there is a file of this name. */
+export const isFile = (path: string): Promise<boolean> =>
+  Deno.stat(path).then((found) => found.isFile, () => false);
+
+/** Writes a file from pieces, beside its place, and moves it there once it is whole. */
+export async function writeChunks(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
+  {
+    using file = await Deno.open(`${path}.part`, { write: true, create: true, truncate: true });
+    for (const piece of pieces) {
+      for (let done = 0; done < piece.length;) done += await file.write(piece.subarray(done));
+    }
+  }
+  await Deno.rename(`${path}.part`, path);
 }
 
 /** A file in pieces of `size` bytes, the last one shorter. */
@@ -77,9 +101,10 @@ export async function* fileChunks(path: string, size: number): AsyncGenerator<Ui
 export const makeFolder = (path: string): Promise<void> => Deno.mkdir(path, { recursive: true });
 
 /** Writes a file beside its place and moves it there, so that it is never half of one. */
-export async function writeFile(path: string, bytes: Uint8Array): Promise<void> {
-  await Deno.writeFile(`${path}.part`, bytes);
-  await Deno.rename(`${path}.part`, path);
+export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<void> {
+  const part = typeof path === "string" ? `${path}.part` : new URL(`${path}.part`);
+  await Deno.writeFile(part, bytes);
+  await Deno.rename(part, path);
 }
 
 /** Lines of standard input, as they are entered. */

@@ -12,10 +12,9 @@ import type { PlanOptions } from "../model/plan.ts";
 import { loadModel, type LoadModelOptions } from "../runtime/load_model.ts";
 import { openSource } from "../runtime/open_source.ts";
 import type { Arguments } from "./args.ts";
+import { readCalibrationFile } from "./calibration.ts";
+import { modelInput } from "./model_input.ts";
 import { progressBar } from "./progress.ts";
-
-/** The model of our own, for all who bring none. */
-const BUNDLED = new URL("../../models/locket-books-q8_0.gguf", import.meta.url);
 
 /** Options of every command that plans or loads. */
 export const PLAN_OPTIONS = {
@@ -37,9 +36,18 @@ export const PLAN_OPTIONS = {
     value: "MODE",
     help: "Reduce the cache after each chunk of the prompt, streaming, or once, whole",
   },
+  "budget-rule": {
+    value: "NAME[:KEY=VALUE,…]",
+    help: "How a layer's budget is spread over its KV heads (default: uniform)",
+  },
+  "victims": { value: "NAME", help: "What becomes of tokens that leave: drop (default) or mass_fold" },
   "storage": {
     value: "NAME[:KEY=VALUE,…]",
     help: "How keys and values are stored (default: plain, as --kv-type says)",
+  },
+  "calibration": {
+    value: "FILE",
+    help: "What `deno task calibrate` has written, for --storage cq (default: the one beside the model)",
   },
   "read": {
     value: "NAME[:KEY=VALUE,…]",
@@ -54,11 +62,6 @@ export const MODEL_OPTIONS = {
   ...PLAN_OPTIONS,
 };
 
-/** Where the model lies: as given, or the bundled one. */
-export function modelInput(given: string | undefined): string | URL {
-  return given ?? BUNDLED;
-}
-
 /** The part of the options that decides the memory plan. */
 export function planOptions(args: Arguments): PlanOptions {
   return {
@@ -68,6 +71,8 @@ export function planOptions(args: Arguments): PlanOptions {
     policy: args.string("policy"),
     budget: args.string("budget"),
     prefill: args.string("prefill") as PlanOptions["prefill"],
+    budgetRule: args.string("budget-rule"),
+    victims: args.string("victims"),
     storage: args.string("storage"),
     read: args.string("read"),
     positions: args.string("positions") as PlanOptions["positions"],
@@ -97,7 +102,8 @@ export interface Loaded {
 
 /** Loads the model with a progress bar for who watches. */
 export async function load(args: Arguments, more: LoadModelOptions = {}): Promise<Loaded> {
-  const options = { ...planOptions(args), ...more };
+  const calibration = await readCalibrationFile(args, args.string("model"));
+  const options = { ...planOptions(args), calibration, ...more };
   const start = performance.now();
   const bar = await progressBar();
   try {

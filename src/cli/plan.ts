@@ -1,9 +1,10 @@
 /** `deno task plan`: the memory that a model will take. */
 import { MemoryBudgetError } from "../error.ts";
-import type { GgufModel } from "../gguf/mod.ts";
-import { type ModelPlan, planModel, type PlanOptions } from "../model/plan.ts";
+import { type ModelPlan, planModel } from "../model/plan.ts";
 import { type Command, main } from "./command.ts";
 import { write } from "./host.ts";
+import { largestContext } from "./largest_context.ts";
+import { readCalibrationFile } from "./calibration.ts";
 import { openHeader, PLAN_OPTIONS, planOptions } from "./model.ts";
 import { formatBytes } from "./units.ts";
 
@@ -20,7 +21,12 @@ const command: Command = {
   example: "deno task plan models/locket-books-q8_0.gguf --context 512 --max-bytes 128MB",
 
   async run(args): Promise<void> {
-    const { maxBytes, ...options } = { ...planOptions(args), sequences: args.integer("sequences", 1) };
+    const calibration = await readCalibrationFile(args, args.positional[0]);
+    const { maxBytes, ...options } = {
+      ...planOptions(args),
+      calibration,
+      sequences: args.integer("sequences", 1),
+    };
     const { model } = await openHeader(args.positional[0]);
     const plan = planModel(model, options);
     const { totalBytes, regions, context } = plan;
@@ -52,18 +58,6 @@ function table({ regions, totalBytes, context, kvType }: ModelPlan): string {
     `${name.padEnd(12)} ${bytes.toLocaleString("en").padStart(14)}  ${formatBytes(bytes).padStart(8)}\n`;
   const head = `Context of ${context} tokens, keys in ${kvType.k}, values in ${kvType.v}\n\n`;
   return head + regions.map(({ name, bytes }) => row(name, bytes)).join("") + "\n" + row("total", totalBytes);
-}
-
-/** The longest context whose plan fits, by bisection; 0 if none does. */
-function largestContext(model: GgufModel, options: PlanOptions, maxBytes: number): number {
-  const fits = (context: number) => planModel(model, { ...options, context }).totalBytes <= maxBytes;
-  let [least, most] = [0, planModel(model, options).hparams.nContext];
-  while (least < most) {
-    const middle = Math.ceil((least + most) / 2);
-    if (fits(middle)) least = middle;
-    else most = middle - 1;
-  }
-  return least;
 }
 
 if (import.meta.main) await main(command);

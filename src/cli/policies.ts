@@ -1,12 +1,20 @@
 /** `deno task policies`: what `--policy`, `--storage` and `--read` take. */
 import { type Param, POLICIES, WRAPPERS } from "../cache/policies/mod.ts";
+import { BUDGET_RULES } from "../cache/budget_rules/mod.ts";
 import { READERS } from "../cache/read/mod.ts";
 import { STORAGES } from "../cache/storage/mod.ts";
+import { VICTIMS } from "../cache/victims.ts";
 import { type Command, main } from "./command.ts";
 import { write } from "./host.ts";
 
 /** What can be named, by the option that takes it. */
-const AXES = { policy: POLICIES, storage: STORAGES, read: READERS } as const;
+const AXES = {
+  "policy": POLICIES,
+  "budget-rule": BUDGET_RULES,
+  "victims": VICTIMS,
+  "storage": STORAGES,
+  "read": READERS,
+} as const;
 
 type Params = Readonly<Record<string, Param>>;
 

@@ -16,6 +16,22 @@ export interface ProgressBar {
   stop(): void;
 }
 
+/** Shows how far a piece of work has come. */
+export interface WorkBar {
+  readonly show: (progress: { readonly done: number; readonly total: number }) => void;
+  stop(): void;
+}
+
+/** A bar for work of some length on standard error where a person watches it, else one that shows nothing. */
+export async function workBar(what: string): Promise<WorkBar> {
+  if (!errorsWatched()) return { show: () => {}, stop: () => {} };
+  const { default: { Presets, SingleBar } } = await import("cli-progress");
+  const format = ` ${what} {bar} {percentage} % · {eta_formatted}`;
+  const bar = new SingleBar({ format, hideCursor: true, clearOnComplete: true }, Presets.shades_classic);
+  bar.start(1, 0);
+  return { show: ({ done, total }) => bar.update(done / total), stop: () => bar.stop() };
+}
+
 /** A bar on standard error where a person watches it, else one that shows nothing. */
 export async function progressBar(): Promise<ProgressBar> {
   if (!errorsWatched()) return { show: () => {}, stop: () => {} };

@@ -6,7 +6,7 @@
 import { OptionError } from "../error.ts";
 import { checkOptions, type GenerateOptions } from "../generate/options.ts";
 import type { Arguments } from "./args.ts";
-import { readText } from "./host.ts";
+import { fileChunks, isFile, readText } from "./host.ts";
 
 /** Ways to give a text. */
 export const TEXT_OPTIONS = {
@@ -61,6 +61,16 @@ export async function readFileOption(args: Arguments, name: string): Promise<str
   const text = await readText(path);
   if (text === undefined) throw new OptionError(name, path, "a text file that can be read");
   return text;
+}
+
+/**
+ * The bytes of the file that an option names, in pieces.
+ *
+ * @throws {OptionError} When the file can't be read.
+ */
+export async function* readChunks(name: string, path: string): AsyncGenerator<Uint8Array> {
+  if (!await isFile(path)) throw new OptionError(name, path, "a file that can be read");
+  yield* fileChunks(path, 2 ** 20);
 }
 
 /** @throws {OptionError} When the prompt was given in more than one way. */

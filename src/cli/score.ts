@@ -9,6 +9,9 @@ import { load, MODEL_OPTIONS } from "./model.ts";
 import { readFileOption } from "./prompt.ts";
 import { formatBytes } from "./units.ts";
 
+/** Options under which a text read in chunks says little about one written token by token. */
+const AXES = ["policy", "storage", "read"] as const;
+
 /** Rows of logits computed at once. */
 const OUTPUT_ROWS = 16;
 
@@ -17,8 +20,8 @@ const command: Command = {
   summary:
     "Measures how well a model predicts a text: mean negative log-likelihood in nats per token, perplexity.\n" +
     "The text is cut into windows of --context tokens, each starting with BOS where the model has one.\n" +
-    "With --policy (also full) only the second half of each window counts, read token by token after a first half that\n" +
-    "the policy has reduced.",
+    "With --policy (also full), --storage or --read only the second half of each window counts, read token by token after\n" +
+    "a first half that the policy has reduced.",
   options: {
     ...MODEL_OPTIONS,
     "text-file": { value: "FILE", help: "The text" },
@@ -30,7 +33,7 @@ const command: Command = {
     const text = await readFileOption(args, "text-file");
     if (text === undefined) throw new OptionError("text-file", "", "a text file");
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
-    const { nll, tokens, kvBytes } = await score(model, text, args.string("policy") !== undefined);
+    const { nll, tokens, kvBytes } = await score(model, text, AXES.some((name) => args.string(name) !== undefined));
     if (tokens === 0) throw new OptionError("text-file", text, "a text of two tokens at least");
     const mean = nll / tokens;
     const perplexity = Math.exp(mean);

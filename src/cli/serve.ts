@@ -10,8 +10,8 @@ import { formatBytes } from "./units.ts";
 const command: Command = {
   name: "serve",
   summary:
-    "Serves a model over HTTP as OpenAI's API has it: /v1/chat/completions, /v1/completions, /v1/models,\n" +
-    "and /healthz and /metrics.",
+    "Serves a model over HTTP as OpenAI's API has it: /v1/chat/completions, /v1/completions, /v1/embeddings,\n" +
+    "/v1/models, and /healthz and /metrics.",
   options: {
     ...MODEL_OPTIONS,
     "host": { value: "ADDRESS", help: "Address to listen on (default: 127.0.0.1)" },

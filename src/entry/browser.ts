@@ -4,4 +4,5 @@
  * @module
  */
 export * from "./common.ts";
+export { opfsStore } from "../runtime/cached/opfs_store.ts";
 export { loadModel } from "../runtime/load_model.ts";

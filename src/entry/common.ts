@@ -5,7 +5,12 @@
  */
 export type { LoadModelOptions } from "../runtime/load_model.ts";
 export { planModel } from "../runtime/plan_model.ts";
-export type { FileInput, ModelInput, SourceOptions } from "../runtime/open_source.ts";
+export type { FileInput, ModelInput } from "../runtime/open_source.ts";
+export type { SourceOptions } from "../runtime/source_options.ts";
+export { CachedSource, cachedSource } from "../runtime/cached/cached_source.ts";
+export type { CachedFileReport } from "../runtime/cached/cached_file.ts";
+export type { ModelStore } from "../runtime/cached/model_store.ts";
+export { type CacheApi, cacheStore } from "../runtime/cached/cache_store.ts";
 export type { RangeReader } from "../runtime/range_file.ts";
 export { type OpenShard, openShards, type ShardManifest } from "../runtime/shards.ts";
 export type { Progress } from "../gguf/source.ts";
@@ -21,7 +26,10 @@ export type {
 } from "../generate/options.ts";
 export type { Logprobs, TokenLogprob } from "../sample/logprobs.ts";
 export type { SamplingOptions } from "../sample/options.ts";
+export type { Constraint } from "../sample/constraint.ts";
+export type { JsonSchema } from "../structured/mod.ts";
 export { Session } from "../session/session.ts";
+export type { SessionStore, SnapshotChunks } from "../stores/store.ts";
 
 export type { Model } from "../model/engine.ts";
 export type { ModelPlan, PlanOptions } from "../model/plan.ts";
@@ -45,11 +53,13 @@ export type { Binary, KernelModules } from "../kernels/load.ts";
 export { applyChatTemplate, type ChatMessage, type ChatOptions, type Tokenizer } from "../tokenizer/mod.ts";
 
 export {
+  CpuLimitError,
   GgufError,
   KernelError,
   MemoryBudgetError,
   OptionError,
   type RegionBytes,
+  SnapshotError,
   SourceError,
   UnsupportedModelError,
 } from "../error.ts";

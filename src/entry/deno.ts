@@ -5,3 +5,5 @@
  */
 export * from "./common.ts";
 export { loadModel } from "../runtime/load_model.ts";
+export { type DenoKv, denoKvSessions } from "../stores/deno_kv.ts";
+export { fileSessions } from "../stores/files.ts";

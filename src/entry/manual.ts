@@ -6,7 +6,8 @@
 import { loadModel as load, type LoadOptions, type Model } from "../model/engine.ts";
 import { bestBinary, type Binary } from "../kernels/load.ts";
 import { type KernelInput, readKernels } from "../runtime/kernel_modules_manual.ts";
-import { type ModelInput, openSource, type SourceOptions } from "../runtime/open_source.ts";
+import { type ModelInput, openSource } from "../runtime/open_source.ts";
+import type { SourceOptions } from "../runtime/source_options.ts";
 
 export * from "./common.ts";
 export type { KernelInput };

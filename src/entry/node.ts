@@ -9,6 +9,7 @@ import type { LoadModelOptions } from "../runtime/load_model.ts";
 import { type ModelInput, openSource } from "../runtime/open_source.ts";
 
 export * from "./common.ts";
+export { fileSessions } from "../stores/files.ts";
 
 /** Loads a GGUF model. Options, errors and result are those of `loadModel` in every other runtime. */
 export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {

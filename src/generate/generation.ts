@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { OptionError } from "../error.ts";
+import { CpuLimitError, OptionError } from "../error.ts";
 import { Model } from "../model/engine.ts";
 import type { Sequence } from "../model/sequence.ts";
 import type { Constraint } from "../sample/constraint.ts";
@@ -11,6 +11,7 @@ import { logprobsOf } from "../sample/logprobs.ts";
 import { completeSampling } from "../sample/options.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { schemaConstraint } from "../structured/mod.ts";
+import type { Tokenizer } from "../tokenizer/mod.ts";
 import { dueTurn } from "../turn.ts";
 import {
   completeEnds,
@@ -55,10 +56,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
     this.#prompt = prompt;
     this.#options = options;
     this.#ends = completeEnds(options, nVocab, eogIds);
-    const { jsonSchema } = options;
-    this.#constraint = jsonSchema === undefined
-      ? undefined
-      : schemaConstraint(on.tokenizer, jsonSchema, "jsonSchema");
+    this.#constraint = constraintOf(on.tokenizer, options);
     this.#sampler = new Sampler(completeSampling(options, nVocab), this.#constraint);
     this.#stops = new StopStrings(this.#ends.stops);
     this.#nTop = completeLogprobs(options.logprobs);
@@ -129,6 +127,10 @@ export class Generation implements AsyncIterable<TokenEvent> {
       yield* this.#reply(own ?? this.#on as Sequence);
     } catch (error) {
       if (error === this.#left.signal.reason) return;
+      if (error instanceof CpuLimitError) {
+        this.#finishReason = "length";
+        return;
+      }
       this.#failure = { error };
       throw error;
     } finally {
@@ -140,7 +142,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
     let start = performance.now();
     const before = sequence.position;
     for (const id of this.#prompt) this.#sampler.see(id);
-    await sequence.prefill(this.#prompt, { signal: this.#signal, onProgress: this.#options.onPrefill });
+    await this.#read(sequence);
     const { maxTokens, stopTokens } = this.#ends;
     const decoder = this.#on.tokenizer.stream();
     for (let step = 0;; step++) {
@@ -151,7 +153,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
       const ended = stopTokens.has(id);
       const complete = this.#constraint?.complete ?? false;
       let text = ended ? "" : this.#stops.push(decoder.push(id));
-      const full = step + 1 >= maxTokens || sequence.full;
+      const full = sequence.takeCpuWarning() || step + 1 >= maxTokens || sequence.full;
       const done = ended || complete || full || this.#stops.stopped;
       if (done && !this.#stops.stopped) text += this.#stops.push(decoder.flush()) + this.#stops.flush();
       if (done) this.#finishReason = ended || complete || this.#stops.stopped ? "stop" : "length";
@@ -171,6 +173,29 @@ export class Generation implements AsyncIterable<TokenEvent> {
       sequence.decode(id);
     }
   }
+
+  /**
+   * Reads the prompt. One token behind a text is read as the step that it is, so that a reply that was ended and goes on is
+   * the one that would have come without an end.
+   */
+  async #read(sequence: Sequence): Promise<void> {
+    if (this.#prompt.length === 0) return;
+    if (sequence.position === 0 || this.#prompt.length > 1) {
+      await sequence.prefill(this.#prompt, { signal: this.#signal, onProgress: this.#options.onPrefill });
+      return;
+    }
+    sequence.decode(this.#prompt[0]);
+    this.#options.onPrefill?.({ done: 1, total: 1 });
+  }
+}
+
+function constraintOf(
+  tokenizer: Tokenizer,
+  { jsonSchema, constraint }: GenerateOptions,
+): Constraint | undefined {
+  if (jsonSchema === undefined) return constraint;
+  if (constraint === undefined) return schemaConstraint(tokenizer, jsonSchema, "jsonSchema");
+  throw new OptionError("constraint", "given", "no jsonSchema beside it");
 }
 
 /** 0 where no time has passed that the clock could tell. */

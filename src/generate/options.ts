@@ -4,6 +4,7 @@
  * @module
  */
 import { OptionError } from "../error.ts";
+import type { Constraint } from "../sample/constraint.ts";
 import { type Logprobs, MAX_TOP_LOGPROBS } from "../sample/logprobs.ts";
 import { completeSampling, type SamplingOptions } from "../sample/options.ts";
 import { checkSchema, type JsonSchema } from "../structured/mod.ts";
@@ -24,6 +25,8 @@ export interface GenerateOptions extends SamplingOptions {
    * name. Keywords that a reply can't be held to as it comes (`pattern`, `format`, `not`, …) are refused.
    */
   readonly jsonSchema?: JsonSchema;
+  /** Holds the reply to a rule of one's own instead: one constraint for one reply, as it keeps what has come. */
+  readonly constraint?: Constraint;
   /** Log-probability of each token, and of the `n` most likely ones (at most 20) when a number is given. */
   readonly logprobs?: boolean | number;
   /** Ends the generation within one token, in the prompt within 20 ms; it then rejects with the signal's reason. */
@@ -42,8 +45,9 @@ export interface TokenEvent {
 }
 
 /**
- * `stop`: the model ended, a stop string or token came, or the JSON is complete. `length`: `maxTokens` were generated, or the context is
- * full. `abort`: the reader left before the end.
+ * `stop`: the model ended, a stop string or token came, or the JSON is complete. `length`: `maxTokens` were generated,
+ * the context is full, or the host ends the request soon, perhaps before the first token. `abort`: the reader left before
+ * the end.
  */
 export type FinishReason = "stop" | "length" | "abort";
 

@@ -8,6 +8,7 @@ export class StopStrings {
   readonly #stops: readonly string[];
   #held = "";
   #stopped = false;
+  #rest = "";
 
   /** @param stops Of at least one character each. */
   constructor(stops: readonly string[]) {
@@ -19,6 +20,11 @@ export class StopStrings {
     return this.#stopped;
   }
 
+  /** What came behind the stop string with the piece that completed it. */
+  get rest(): string {
+    return this.#rest;
+  }
+
   /** Takes the next piece of text and returns what is certain to stand before any stop string. */
   push(text: string): string {
     if (this.#stops.length === 0 || this.#stopped) return this.#stopped ? "" : text;
@@ -27,7 +33,8 @@ export class StopStrings {
     if (cut !== undefined) {
       this.#stopped = true;
       this.#held = "";
-      return all.slice(0, cut);
+      this.#rest = all.slice(cut.end);
+      return all.slice(0, cut.start);
     }
     const certain = all.length - this.#heldLength(all);
     this.#held = all.slice(certain);
@@ -41,8 +48,8 @@ export class StopStrings {
     return held;
   }
 
-  /** Start of the stop string that ends first, the longest of those that end together. */
-  #firstStop(text: string): number | undefined {
+  /** The stop string that ends first, the longest of those that end together. */
+  #firstStop(text: string): { readonly start: number; readonly end: number } | undefined {
     let start: number | undefined;
     let end = Infinity;
     for (const stop of this.#stops) {
@@ -51,7 +58,7 @@ export class StopStrings {
       start = at + stop.length === end ? Math.min(start!, at) : at;
       end = at + stop.length;
     }
-    return start;
+    return start === undefined ? undefined : { start, end };
   }
 
   /** Length of the longest end of `text` that a stop string begins with. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { copyBytes } from "./copy_bytes.ts";
+
 const FIRST_CAPACITY = 256;
 
 /** A byte array that grows by appending. */
@@ -29,7 +31,7 @@ export class GrowingBytes {
     if (length > this.#bytes.length) {
       this.#resize(Math.max(length, Math.min(2 * this.#bytes.length, this.#expected)));
     }
-    this.#bytes.set(piece.subarray(from, to), this.#length);
+    copyBytes(piece, from, to, this.#bytes, this.#length);
     this.#length = length;
   }
 

@@ -7,8 +7,12 @@
  */
 import { KernelError } from "../error.ts";
 import type { Bytes, Floats, LayerCache, Matrix, Words } from "../memory/handles.ts";
+import { CodecKernels } from "./codec_kernels.ts";
+import { CascadeKernels } from "./cascade_kernels.ts";
 import type { KernelExports } from "./exports.ts";
+import { IndexKernels } from "./index_kernels.ts";
 import { PolicyKernels } from "./policy_kernels.ts";
+import { StoredKernels } from "./stored_kernels.ts";
 import { quantizedBytes } from "./sizes.ts";
 
 export type { KernelExports };
@@ -18,6 +22,9 @@ export const ACTIVATION = { silu: 0, geluTanh: 1, gelu: 2, relu: 3 } as const;
 
 /** Ids of the two ways to pair the elements of a head for rotation. */
 export const ROPE_STYLE = { adjacent: 0, half: 1 } as const;
+
+/** What workerd writes when CPU time is nearly used up: SIGXCPU. */
+const CPU_WARNING = 24;
 
 function check(fits: boolean, kernel: string, what: string): void {
   if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
@@ -34,13 +41,33 @@ export class Kernels {
   readonly buffer: ArrayBuffer;
   /** Those that cache policies are made of. */
   readonly policy: PolicyKernels;
+  readonly cascade: CascadeKernels;
+  /** Those of policies that look at stored keys and values. */
+  readonly stored: StoredKernels;
+  /** Those that code keys and values. */
+  readonly codec: CodecKernels;
+  /** Those of indexes beside a cache, and of classes of tokens. */
+  readonly index: IndexKernels;
   readonly #raw: KernelExports;
+  readonly #signal: Uint32Array;
 
   constructor(exports: KernelExports) {
     this.buffer = exports.memory.buffer as ArrayBuffer;
+    this.#signal = new Uint32Array(this.buffer, exports.__instance_signal.value, 1);
     // An instance's own exports object is slow to look up in; a copy is not.
     this.#raw = { ...exports };
     this.policy = new PolicyKernels(this.#raw);
+    this.cascade = new CascadeKernels(this.#raw);
+    this.stored = new StoredKernels(this.#raw);
+    this.codec = new CodecKernels(this.#raw);
+    this.index = new IndexKernels(this.#raw);
+  }
+
+  /** Whether the host has said, since this was last asked, that the CPU time of the request at work is nearly used up. */
+  takeCpuWarning(): boolean {
+    if (this.#signal[0] !== CPU_WARNING) return false;
+    this.#signal[0] = 0;
+    return true;
   }
 
   /** Turns a matrix from the file's layout into the kernels' own, in place. `scratch` holds four rows. */
@@ -199,6 +226,7 @@ export class Kernels {
 
   /** Closes the holes of a layer's cache; occupied slots keep their order. */
   kvCompact(cache: LayerCache): void {
+    if (cache.codec !== undefined) return this.codec.compact(cache.codec);
     this.#raw.kv_compact(
       cache.keys.offset,
       cache.values.offset,

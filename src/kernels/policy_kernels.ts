@@ -153,6 +153,39 @@ export class PolicyKernels {
     this.#raw.policy_cut(slots.offset, scores.offset, nRows, nKvHeads, capacity, first, last, bound);
   }
 
+  /**
+   * Empties all but `total` slots of a layer: positions below `first` and from `last` on stay, then the `least` best of
+   * each head by scores [G, capacity], then the best of all, of a head at most `most`.
+   */
+  spread(
+    cache: LayerCache,
+    scores: Floats,
+    total: number,
+    least: number,
+    most: number,
+    first: number,
+    last: number,
+  ): void {
+    const { slots, nKvHeads, capacity } = cache;
+    check(scores.length >= nKvHeads * capacity, "policy_spread", "scores");
+    this.#raw.policy_spread(
+      slots.offset,
+      scores.offset,
+      nKvHeads,
+      capacity,
+      total,
+      least,
+      most,
+      first,
+      last,
+    );
+  }
+
+  /** Empties the slot of each head that `index` others precede in the text, until `budget` are held. */
+  evictAt(cache: LayerCache, index: number, budget: number): void {
+    this.#raw.policy_evict_at(cache.slots.offset, cache.nKvHeads, cache.capacity, index, budget);
+  }
+
   /** Scores of empty slots become 0. */
   clear(scores: Floats, cache: LayerCache): void {
     const { slots, nKvHeads, capacity } = cache;

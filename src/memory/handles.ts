@@ -54,16 +54,24 @@ export interface LayerCache {
   readonly valueType: number;
   /** Added to the logits of each slot, `[G, capacity]`. */
   readonly bias?: Floats;
+  /** Statistics of the queries so far: count, mean and half of the covariance of each query head. */
+  readonly queries?: Floats;
   /** A bit for each slot, `[G, capacity / 32]`: those with 0 are not read, and 32 of them cost nothing. */
   readonly active?: Words;
   /** Place of each slot's token among those of its head, `[G, capacity]`: positions without gaps, where they are compact. */
   readonly ranks?: Words;
+  /** Tokens in each ring of a cascade, `[G, 16]`. */
+  readonly rings?: Words;
   /** Set where keys are stored unrotated: they and the queries turn when they are read. */
   readonly rotation?: Rotation;
   /** How keys or values are coded, where the types above don't say it: what `codec::open` of the kernels takes. */
   readonly codec?: Words;
+  /** Codebooks of the codec, which all sequences share. */
+  readonly books?: Bytes;
   /** What a storage or a reader keeps beside them, by name: overlays, parameters of codecs, indexes. */
   readonly state?: Readonly<Record<string, Floats | Words | Bytes>>;
+  /** What a reader works in or can make anew, by name: not worth saving. Layers may share it. */
+  readonly scratch?: Readonly<Record<string, Floats | Words>>;
 }
 
 /** Rotary tables for keys that are rotated when they are read. */

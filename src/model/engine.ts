@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { writeRotations } from "../cache/positions.ts";
+import { writeBooks } from "../cache/storage/books.ts";
 import { OptionError } from "../error.ts";
-import { Metadata, openModel } from "../gguf/mod.ts";
+import { isNumbers, isStrings, Metadata, openModel } from "../gguf/mod.ts";
 import type { Hparams } from "../hparams.ts";
 import { bestBinary, type Binary, instantiateKernels, type KernelModules } from "../kernels/load.ts";
 import { Arena } from "../memory/arena.ts";
@@ -17,6 +19,7 @@ import { type ModelPlan, planModel, type PlanOptions, type SequencePlan } from "
 import { alibiSlopes, ropeFrequencies } from "./rope.ts";
 import { type PrefillOptions, Sequence } from "./sequence.ts";
 import type { Desk, Shared } from "./shared.ts";
+import { writeClasses } from "./token_classes.ts";
 import { Turnstile } from "./turnstile.ts";
 import { WeightSink } from "./weight_sink.ts";
 import { rowDesk, type Workspace } from "./workspace.ts";
@@ -54,17 +57,24 @@ export async function loadModel(source: Source, options: LoadOptions): Promise<M
     const kernels = await instantiateKernels(await options.kernels(binary), plan.totalBytes);
     const arena = new Arena(kernels.buffer, plan);
     const tokenizer = createTokenizer(metadata, arena.region("vocabulary"));
+    const kept = withoutTables(metadata, tokenizer);
     await file.streamTensors(new WeightSink(plan.weights, arena.bytes, kernels, plan.scratch), {
       signal,
       onProgress,
     });
     writeTables(plan, arena);
-    const { hparams, weights, frequencies, slopes } = plan;
+    writeRotations(kernels, plan.hparams, plan.rotations, plan.frequencies, plan.prompt.positions);
+    writeBooks(plan.caches, plan.books, arena);
+    const { hparams, weights, frequencies, slopes, classes } = plan;
+    if (classes !== null) {
+      const table = arena.bytes.subarray(classes.offset, classes.offset + classes.length);
+      writeClasses(table, tokenizer, plan.caches.policy!.classes!);
+    }
     return new Model(
-      { kernels, hparams, weights, frequencies, slopes },
+      { kernels, hparams, weights, frequencies, slopes, classes },
       plan,
       arena,
-      withoutTables(metadata),
+      kept,
       tokenizer,
       binary,
     );
@@ -73,14 +83,30 @@ export async function loadModel(source: Source, options: LoadOptions): Promise<M
   }
 }
 
-/** Metadata without the arrays that the tokenizer has taken into memory: they may be larger than all the rest. */
-function withoutTables(metadata: Metadata): Metadata {
-  const kept = [...metadata.keys()].filter((key) =>
-    !/^tokenizer\.ggml\.(merges|scores|token_type)$/.test(key)
-  );
+/** Arrays of the vocabulary, which the tokenizer has taken into memory: they may be larger than all the rest. */
+const TABLES = ["tokens", "merges", "scores", "token_type"].map((name) => `tokenizer.ggml.${name}`);
+
+/**
+ * Metadata without those arrays, whose memory is given back at once: a small isolate can't wait for its garbage
+ * collector. The tokens are views of the tokenizer's.
+ */
+function withoutTables(metadata: Metadata, tokenizer: Tokenizer): Metadata {
+  const entry = (key: string) => [key, { value: metadata.get(key)!, offset: metadata.offset(key) }] as const;
+  const entries = [...metadata.keys()].filter((key) => !TABLES.includes(key)).map(entry);
+  for (const value of TABLES.map((key) => metadata.get(key))) {
+    if (value === undefined) continue;
+    if (isNumbers(value)) discard(value);
+    else if (isStrings(value)) [value.bytes, value.offsets].forEach(discard);
+  }
+  const [tokens] = TABLES;
   return new Metadata(
-    new Map(kept.map((key) => [key, { value: metadata.get(key)!, offset: metadata.offset(key) }])),
+    new Map(entries).set(tokens, { value: tokenizer.texts, offset: metadata.offset(tokens) }),
   );
+}
+
+/** Frees an array of the header, which nobody else has. */
+function discard({ buffer }: ArrayBufferView): void {
+  (buffer as ArrayBuffer).transfer(0);
 }
 
 /** Writes the rotary frequencies and ALiBi slopes to their place. */
@@ -101,7 +127,7 @@ export class Model {
     network: Network,
     readonly plan: ModelPlan,
     arena: Arena,
-    /** The file's keys, but for the large arrays of the vocabulary. */
+    /** The file's keys, but for the large arrays of the vocabulary; its tokens as the texts they stand for. */
     readonly metadata: Metadata,
     readonly tokenizer: Tokenizer,
     readonly binary: Binary,
@@ -115,7 +141,7 @@ export class Model {
       context: plan.context,
       outputRows: plan.outputRows,
       caches: plan.caches,
-      scratchScores: plan.scratchScores,
+      policyScratch: plan.policyScratch,
       prompt: desk(plan.prompt, arena),
       step: desk(plan.step, arena),
       stepRows: plan.sequences.map((_, i) => rowDesk(plan.step, i)),

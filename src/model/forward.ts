@@ -19,7 +19,7 @@ import type { Watcher } from "../cache/cache_keeper.ts";
 import type { AttentionDesk, KvStorage } from "../cache/storage.ts";
 import type { Hparams } from "../hparams.ts";
 import { ACTIVATION, type Kernels, ROPE_STYLE } from "../kernels/kernels.ts";
-import type { Floats } from "../memory/handles.ts";
+import type { Bytes, Floats } from "../memory/handles.ts";
 import type { Linear, Norm, Weights } from "./weights.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -31,6 +31,8 @@ export interface Network {
   /** Of `hparams.rope` and, where there is one, `hparams.localRope`. */
   readonly frequencies: readonly Floats[];
   readonly slopes: Floats | null;
+  /** The class of each token `[V]`, where the policy asks for classes. */
+  readonly classes: Bytes | null;
 }
 
 /** The tokens of one sequence among those of a call, which lie side by side. */
@@ -83,7 +85,9 @@ export function attention(
   }
   if (block.qNorm !== null) normalise(net, ws.q, ws.q, block.qNorm, n * nHeads, 0);
   if (block.kNorm !== null) normalise(net, ws.k, ws.k, block.kNorm, n * nKvHeads, 0);
-  if (hparams.rope) {
+  for (const { watcher, desk, nTokens } of parts) watcher?.gather(layer, desk.q, desk.positions, nTokens);
+  // Otherwise they are rotated when they are read.
+  if (hparams.rope && parts[0].storage.layers[layer].rotation === undefined) {
     const local = hparams.localRope !== undefined && hparams.windows[layer] > 0;
     const table = ws.ropeTables[local ? 1 : 0];
     const style = ROPE_STYLE[hparams.rope.style];
@@ -109,6 +113,7 @@ export function attendWatched(
   n: number,
   watcher: Watcher | null,
 ): void {
+  watcher?.appended(layer, desk.ids, desk.positions, n);
   const unseen = watcher === null ? n : watcher.firstRow;
   if (unseen > 0) storage.attend(layer, desk, 0, unseen, null);
   for (let first = unseen; first < n; first += watcher!.tile) {

@@ -3,30 +3,40 @@
  *
  * @module
  */
-import {
-  type CacheOptions,
-  type CachePlan,
-  layCaches,
-  layScores,
-  layScratch,
-  planCache,
-} from "../cache/cache_plan.ts";
+import { type CacheOptions, type CachePlan, layCaches, planCache } from "../cache/cache_plan.ts";
 import { type KvTypeName, type KvTypes, kvTypes } from "../cache/kv_cache.ts";
+import { layScores, layScratch, type PolicyScratch } from "../cache/policy_space.ts";
+import { calibrationOf } from "../cache/calibration.ts";
+import { layRotations } from "../cache/positions.ts";
+import { layBooks } from "../cache/storage/books.ts";
 import { OptionError } from "../error.ts";
 import type { GgufModel } from "../gguf/mod.ts";
 import type { Hparams } from "../hparams.ts";
-import { type Bytes, type Floats, type LayerCache, Layout } from "../memory/handles.ts";
+import { SLOT_GROUP } from "../kernels/sizes.ts";
+import {
+  type Bytes,
+  type Floats,
+  type LayerCache,
+  Layout,
+  type Rotation,
+  roundUp,
+} from "../memory/handles.ts";
 import { type MemoryPlan, placeRegions, regionOffset, RESERVED_BYTES } from "../memory/plan.ts";
 import { laySurvivors, type SurvivorSpace } from "../sample/kernel_row.ts";
 import { planVocabulary } from "../tokenizer/mod.ts";
 import { defaultContext, readHparams } from "./arch/mod.ts";
+import { declaredAnchors } from "./declared_anchors.ts";
+import { headerFingerprint } from "./header_fingerprint.ts";
 import { TensorTable } from "./tensor_table.ts";
 import { bindWeights, type Weights } from "./weights.ts";
 import { layWorkspace, type Workspace } from "./workspace.ts";
 
 /** What a plan depends on beside the model. */
 export interface PlanOptions extends CacheOptions {
-  /** Tokens a sequence can hold. Default: the model's own, at most 4,096. */
+  /**
+   * Tokens of a sequence's text. Default: the model's own, at most 4,096. More than the model's own only at compact
+   * positions.
+   */
   readonly context?: number;
   /** Budget for the whole memory, in bytes. */
   readonly maxBytes?: number;
@@ -62,11 +72,17 @@ export interface ModelPlan extends MemoryPlan {
   /** Rotary frequencies of the model's one or two ropes, and ALiBi slopes `[H]`. */
   readonly frequencies: readonly Floats[];
   readonly slopes: Floats | null;
+  /** The class of each token, where the policy asks for classes. */
+  readonly classes: Bytes | null;
+  /** Of each layer's keys, where they are rotated when they are read. */
+  readonly rotations: readonly Rotation[];
+  /** Codebooks of the storage. */
+  readonly books: Bytes | null;
   /** For a chunk of a prompt, and for a token of each running text: they may interleave. */
   readonly prompt: Workspace;
   readonly step: Workspace;
-  /** Attention logits on their way to scores. */
-  readonly scratchScores: Floats | null;
+  /** Room of the policy, shared by sequences. */
+  readonly policyScratch: PolicyScratch | null;
   readonly sequences: readonly SequencePlan[];
   /** Logits `[sequences, V]` of a token of each, on their way to where each keeps its own; none for one sequence. */
   readonly stepLogits: Floats;
@@ -75,6 +91,9 @@ export interface ModelPlan extends MemoryPlan {
   /** The sum of a text's hidden states `[D]`; one text at a time is embedded. */
   readonly embedding: Floats;
 }
+
+/** Tokens of the longest text: positions have 32 bits, the last of which stands for none. */
+const MAX_TEXT = 2 ** 32 - 2;
 
 /** Products that fit between two pauses of 10 ms, at 20 billion a second. */
 const PAUSE_PRODUCTS = 2e8;
@@ -95,14 +114,20 @@ function defaultChunk({ dim, ffnDim, gated }: Hparams): number {
 export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPlan {
   const table = new TensorTable(model.tensors);
   const hparams = readHparams(model.metadata, table, options.context);
-  const context = within("context", options.context ?? defaultContext(hparams.nContext), hparams.nContext);
+  const context = within("context", options.context ?? defaultContext(hparams.nContext), MAX_TEXT);
   const chunk = Math.min(context, within("chunk", options.chunk ?? defaultChunk(hparams), 4096));
   const nSequences = within("sequences", options.sequences ?? 1, 1024);
   const outputRows = within("outputRows", options.outputRows ?? 1, 4096);
   const kvType = kvTypes(options.kvType, hparams);
   const weights = bindWeights(hparams, table, RESERVED_BYTES);
   const vocabularyBytes = planVocabulary(model.metadata).bytes;
-  const caches = planCache(hparams, kvType, options, chunk, context);
+  const policy = options.policy ?? declaredAnchors(model.metadata);
+  const calibration = calibrationOf(options.calibration);
+  if (calibration !== undefined && calibration.model !== headerFingerprint(model)) {
+    throw new OptionError("calibration", "one of another model", "what `deno task calibrate` made of this one");
+  }
+  const caches = planCache(hparams, kvType, { ...options, policy, calibration }, chunk, context);
+  checkReach(hparams.nContext, context, caches);
 
   /** Lays all that follows the vocabulary; first from nowhere for its sizes, then in its place. */
   const lay = (at: (region: string) => Layout) => {
@@ -111,15 +136,18 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     const ropes = [hparams.rope, hparams.localRope].filter((rope) => rope !== undefined);
     const frequencies = ropes.map(({ dims }) => tables.floats(dims / 2));
     const slopes = hparams.positions === "alibi" ? tables.floats(hparams.nHeads) : null;
+    const classes = caches.policy?.classes === undefined ? null : tables.block(hparams.nVocab);
+    const rotations = layRotations(caches, hparams, context, tables);
+    const books = layBooks(caches, tables);
     const sequences = Array.from({ length: nSequences }, () => ({
-      cache: layCaches(caches, kv, slots),
+      cache: layCaches(caches, kv, slots, rotations, books),
       scores: layScores(caches, policy),
       logits: output.floats(outputRows * hparams.nVocab),
     }));
     const survivors = laySurvivors(hparams.nVocab, output);
     const embedding = output.floats(hparams.dim);
     const stepLogits = output.floats(nSequences === 1 ? 0 : nSequences * hparams.nVocab);
-    const scratchScores = layScratch(caches, hparams, activations);
+    const policyScratch = layScratch(caches, hparams, activations);
     const step = layWorkspace(hparams, nSequences, activations);
     const scratchStart = activations.end;
     const prompt = layWorkspace(hparams, chunk, activations);
@@ -129,11 +157,14 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     const handles = {
       frequencies,
       slopes,
+      classes,
+      rotations,
+      books,
       sequences,
       survivors,
       embedding,
       stepLogits,
-      scratchScores,
+      policyScratch,
       step,
       prompt,
       scratch,
@@ -149,6 +180,20 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
   ], options.maxBytes);
   const { handles } = lay((region) => new Layout(region in sizes ? regionOffset(plan, region) : 0));
   return { ...plan, ...handles, hparams, context, kvType, caches, outputRows, weights };
+}
+
+/**
+ * Refuses positions that the model was not made for: those of the text, or, where positions are compact, those in the
+ * cache, which then may be as long as it likes.
+ */
+function checkReach(nContext: number, context: number, { positions, capacities }: CachePlan): void {
+  if (positions === "original") within("context", context, nContext);
+  const slots = Math.max(...capacities);
+  if (context > nContext && slots > roundUp(nContext, SLOT_GROUP)) {
+    const wanted =
+      `slots for budget and chunk within the model's context of ${nContext}, for a text beyond it`;
+    throw new OptionError("budget", `${slots} slots`, wanted);
+  }
 }
 
 function within(option: string, value: number, most: number): number {

@@ -8,7 +8,7 @@ import { CacheKeeper, type HeldTokens } from "../cache/cache_keeper.ts";
 import { openCaches } from "../cache/cache_plan.ts";
 import { type CacheReport, reportCache } from "../cache/cache_report.ts";
 import type { KvStorage } from "../cache/storage.ts";
-import { OptionError } from "../error.ts";
+import { CpuLimitError, OptionError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
 import { KernelRow } from "../sample/kernel_row.ts";
 import type { LogitsRow } from "../sample/logits.ts";
@@ -44,6 +44,7 @@ export class Sequence {
   readonly #snapshots: SequenceSnapshots;
   #position = 0;
   #state: "idle" | "busy" | "released" = "idle";
+  #cpuWarned = false;
 
   /** Use `Model.sequence`. */
   constructor(shared: Shared, plan: SequencePlan) {
@@ -53,11 +54,10 @@ export class Sequence {
     this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
     this.#storage = openCaches(shared.caches, shared.network, plan.cache);
     this.#keeper = shared.caches.policy === null ? null : new CacheKeeper(
-      kernels,
-      hparams,
+      shared.network,
       plan.cache,
       { ...shared.caches, policy: shared.caches.policy },
-      { scores: plan.scores, scratch: shared.scratchScores! },
+      { scores: plan.scores, scratch: shared.policyScratch! },
     );
     this.#snapshots = new SequenceSnapshots(shared, plan, this.#keeper, this.#storage);
     this.#stepParts = shared.stepRows.map((desk) => ({
@@ -84,6 +84,16 @@ export class Sequence {
     return this.#shared.context;
   }
 
+  /**
+   * Whether the host has said, since this was last asked, that the CPU time of the request is nearly used up; to be asked
+   * after every token. Cloudflare Workers say so some time before they end a request.
+   */
+  takeCpuWarning(): boolean {
+    const warned = this.#cpuWarned || this.#shared.network.kernels.takeCpuWarning();
+    this.#cpuWarned = false;
+    return warned;
+  }
+
   /** Whether no token more can be read. */
   get full(): boolean {
     return this.#position >= this.capacity || (this.#keeper?.full ?? false);
@@ -93,6 +103,7 @@ export class Sequence {
    * Reads tokens in chunks; afterwards `logits()` is about the token that follows the last.
    *
    * @throws {OptionError} When there are none, one is no token id, or they do not fit.
+   * @throws {CpuLimitError} When the host ends the request soon; the tokens of chunks that were done stay.
    */
   async prefill(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
     this.#check(ids);
@@ -130,6 +141,7 @@ export class Sequence {
       given[i] = ids[i];
       positions[i] = sequence.#position;
       sequence.#keeper?.openStep();
+      sequence.#storage.openStep?.();
     });
     const parts = sequences.map((sequence, i) => sequence.#stepParts[i]);
     try {
@@ -154,6 +166,42 @@ export class Sequence {
   /** The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call. */
   logits(): Float32Array {
     return this.row.view();
+  }
+
+  /**
+   * Reads a prefix that stays in front of whatever follows, and lets the reader make its index of it (`read: "squeezed"`).
+   * From then on the index decides what of the prefix is read; a snapshot holds it.
+   *
+   * @param options.onProgress Counts tokens read, and each token a second time as the index is made.
+   * @throws {OptionError} When the reader makes none, the sequence is not empty, or the prefix is too short or too long.
+   */
+  async squeeze(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
+    this.#check(ids);
+    const index = this.#storage.prefixIndex;
+    if (index === undefined) throw new OptionError("read", this.cache().read, "squeezed");
+    if (this.#position > 0) throw new OptionError("sequence", `at ${this.#position}`, "an empty one");
+    const { length } = ids;
+    if (length <= index.window || length > index.most) {
+      throw new OptionError(
+        "length of the prefix",
+        length,
+        `${index.window + 1} to ${index.most} tokens, as the reader is set`,
+      );
+    }
+    const head = length - index.window;
+    const report = (done: number) => onProgress?.({ done, total: 2 * length });
+    await this.prefill(ids.slice(0, head), { signal, onProgress: ({ done }) => report(done) });
+    this.#state = "busy";
+    try {
+      for (const done of index.cluster(length)) {
+        report(head + done * length);
+        await pause(signal);
+      }
+    } finally {
+      this.#state = "idle";
+    }
+    await this.prefill(ids.slice(head), { signal, onProgress: ({ done }) => report(head + length + done) });
+    index.calibrate();
   }
 
   /**
@@ -349,6 +397,7 @@ export class Sequence {
       await this.#shared.promptTurns.run(async () => {
         const chunk = this.#shared.prompt.workspace.nTokens;
         this.#keeper?.openPrompt(this.#position, ids.length);
+        if (this.#keeper !== null) this.#storage.openPrompt?.(this.#keeper.budgets);
         for (let start = 0; start < ids.length; start += chunk) {
           signal?.throwIfAborted();
           const nTokens = Math.min(chunk, ids.length - start);
@@ -358,6 +407,11 @@ export class Sequence {
           this.#position += nTokens;
           this.#keeper?.closeChunk(this.#position);
           this.#storage.closeChunk?.(this.#position, ids.length - start - nTokens);
+          const done = start + nTokens;
+          if (this.#cpuWarned && done < ids.length) {
+            this.#cpuWarned = false;
+            throw new CpuLimitError(done, ids.length);
+          }
         }
       });
     } catch (error) {
@@ -383,11 +437,16 @@ export class Sequence {
     }
     embed(network, workspace, nTokens);
     const parts = [{ storage: this.#storage, watcher: this.#keeper, desk: workspace, nTokens }];
+    // Asked before anything else has its turn, so that the warning is about this request.
+    const turn = () => {
+      this.#cpuWarned ||= network.kernels.takeCpuWarning();
+      return pause(signal);
+    };
     for (let layer = 0; layer < network.hparams.nLayers; layer++) {
       attention(network, workspace, layer, nTokens, parts);
-      await pause(signal);
+      await turn();
       feedForward(network, workspace, layer, nTokens);
-      await pause(signal);
+      await turn();
     }
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { CachePlan } from "../cache/cache_plan.ts";
+import type { PolicyScratch } from "../cache/policy_space.ts";
 import type { AttentionDesk } from "../cache/storage.ts";
 import type { Arena } from "../memory/arena.ts";
 import type { Floats } from "../memory/handles.ts";
@@ -30,7 +31,7 @@ export interface Shared {
   readonly context: number;
   readonly outputRows: number;
   readonly caches: CachePlan;
-  readonly scratchScores: Floats | null;
+  readonly policyScratch: PolicyScratch | null;
   readonly prompt: Desk;
   readonly step: Desk;
   /** Attention of the i-th token of `step` alone. */

@@ -40,11 +40,14 @@ export function rowDesk(ws: Workspace, i: number): AttentionDesk {
     const length = all.length / ws.nTokens;
     return Object.freeze({ kind: "f32", offset: all.offset + 4 * length * i, length });
   };
+  const word = ({ offset }: Words): Words =>
+    Object.freeze({ kind: "u32" as const, offset: offset + 4 * i, length: 1 });
   return Object.freeze({
     q: row(ws.q),
     k: row(ws.k),
     v: row(ws.v),
-    positions: Object.freeze({ kind: "u32" as const, offset: ws.positions.offset + 4 * i, length: 1 }),
+    ids: word(ws.ids),
+    positions: word(ws.positions),
     attended: row(ws.attended),
     logSums: ws.logSums,
   });

@@ -5,7 +5,8 @@
  */
 import { loadModel as load, type LoadOptions, type Model } from "../model/engine.ts";
 import { kernelModule } from "./kernel_modules_deno.ts";
-import { type ModelInput, openSource, type SourceOptions } from "./open_source.ts";
+import { type ModelInput, openSource } from "./open_source.ts";
+import type { SourceOptions } from "./source_options.ts";
 
 /** How to load a model: its memory, and how its bytes are had. */
 export type LoadModelOptions =

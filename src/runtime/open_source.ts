@@ -9,6 +9,7 @@ import { hasDenoFiles, openDenoFile } from "./deno.ts";
 import { hasNodeFiles, openNodeFile } from "./node.ts";
 import { rangeFile, type RangeReader } from "./range_file.ts";
 import type { Source, SourceFile } from "../gguf/source.ts";
+import { expectedFiles, type SourceOptions } from "./source_options.ts";
 import { splitName } from "./split_name.ts";
 import { responseFile, streamFile } from "./stream_file.ts";
 import { urlFile, type UrlOptions } from "./url_file.ts";
@@ -24,18 +25,11 @@ export type FileInput =
   | ArrayBufferView
   | RangeReader;
 
-/** A model: one file, from whose name those of further splits follow, or all split files in order. */
-export type ModelInput = FileInput | readonly FileInput[];
-
-export interface SourceOptions extends UrlOptions {
-  /** Bytes that the file must have; for a split model one number a file. */
-  size?: number | readonly number[];
-  /** SHA-256 in hexadecimal that the file must have; for a split model one a file. */
-  sha256?: string | readonly string[];
-}
+/** A model: one file, from whose name those of further splits follow, all split files in order, or a `CachedSource`. */
+export type ModelInput = FileInput | readonly FileInput[] | Source;
 
 const INPUTS =
-  "a path, URL, Response, ReadableStream, Blob, ArrayBuffer, typed array or {size?, read(offset, length)}";
+  "a path, URL, Response, ReadableStream, Blob, ArrayBuffer, typed array, {size?, read(offset, length)} or source";
 
 /**
  * A source over any input. Nothing is opened yet. A string with `://` is a URL, any other a path; paths need Deno,
@@ -52,13 +46,16 @@ const INPUTS =
  * ```
  */
 export function openSource(input: ModelInput, options: SourceOptions = {}): Source {
-  const sizes = list(options.size);
-  const digests = list(options.sha256);
-  for (const digest of digests) {
-    if (!/^[0-9a-f]{64}$/i.test(digest)) throw new OptionError("sha256", digest, "64 hexadecimal digits");
+  const expected = expectedFiles(options);
+  const check = (file: SourceFile, index: number) => checkedFile(file, expected(index));
+  if (isSource(input)) {
+    // it may keep what it has read: what is not wanted has to be refused before
+    const given = options.size ?? options.sha256;
+    if (given !== undefined) {
+      throw new OptionError("size or sha256", given, "to be given to the source itself");
+    }
+    return input;
   }
-  const check = (file: SourceFile, index: number) =>
-    checkedFile(file, { size: sizes[index], sha256: digests[index] });
   if (Array.isArray(input)) {
     if (input.length === 0) throw new OptionError("model", input, "at least one file");
     const files = input.map((one, index) => check(openFile(one, options), index));
@@ -85,6 +82,10 @@ function nameOf(input: FileInput): ((index: number) => string | URL) | undefined
     };
   }
   return typeof input === "string" ? (index) => splitName(input, index) : undefined;
+}
+
+function isSource(input: ModelInput): input is Source {
+  return typeof (input as Partial<Source> | null)?.file === "function";
 }
 
 function openFile(input: FileInput, options: UrlOptions): SourceFile {
@@ -132,9 +133,4 @@ function toReader(input: unknown): RangeReader {
 
 function refuse(found: string): never {
   throw new OptionError("model", found, INPUTS);
-}
-
-function list<T>(value: T | readonly T[] | undefined): readonly T[] {
-  if (value === undefined) return [];
-  return Array.isArray(value) ? value : [value as T];
 }

@@ -5,7 +5,8 @@
  */
 import { openModel } from "../gguf/mod.ts";
 import { type ModelPlan, planModel as plan, type PlanOptions } from "../model/plan.ts";
-import { type ModelInput, openSource, type SourceOptions } from "./open_source.ts";
+import { type ModelInput, openSource } from "./open_source.ts";
+import type { SourceOptions } from "./source_options.ts";
 
 /**
  * The memory that a model would take, region by region, from its header alone.

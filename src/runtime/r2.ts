@@ -19,8 +19,8 @@ export interface R2Bucket {
 /** Bytes of one request: few requests for a whole model, little lost when one breaks. */
 const REQUEST_BYTES = 2 ** 24;
 
-/** Bytes of the only buffer. */
-const BUFFER_BYTES = 2 ** 16;
+/** Bytes of the only buffer. Every read leaves some garbage: few large ones keep the heap of a small isolate small. */
+const BUFFER_BYTES = 2 ** 18;
 
 /** Requests that may break in a row. */
 const TRIES = 3;
@@ -75,8 +75,9 @@ class R2Reader implements RangeReader {
     if (this.#body === undefined || offset !== this.#position || offset === this.#end) {
       await this.#request(offset);
     }
-    // the buffer goes to the stream and comes back with the bytes
-    const { value } = await this.#body!.read(new Uint8Array(this.#buffer, 0, length));
+    // the buffer goes to the stream and comes back with the bytes, filled as far as the answer reaches
+    const view = new Uint8Array(this.#buffer, 0, Math.min(length, this.#end - offset));
+    const { value } = await this.#body!.read(view, { min: view.length });
     if (value === undefined || value.length === 0) {
       throw new Error("the answer ended early");
     }

@@ -4,12 +4,13 @@
  *
  * @module
  */
-import type { FinishReason, GenerateOptions, TokenEvent } from "../generate/options.ts";
+import type { FinishReason } from "../generate/options.ts";
 import type { Model } from "../model/engine.ts";
-import { ApiError } from "./api_error.ts";
-import { chatIds } from "./chat.ts";
+import { type CallOptions, chatRequest, type Warning, warnings } from "./ai_sdk_call.ts";
+import { messageCall, planChat } from "./chat.ts";
 import { Metrics } from "./metrics.ts";
-import { Service, type Summary, type Task } from "./service.ts";
+import { Service, type Summary } from "./service.ts";
+import type { ReplyPart } from "./tools/parser.ts";
 
 /** How a model is offered to the AI SDK. */
 export interface LocketOptions {
@@ -23,39 +24,25 @@ export interface LocketOptions {
   readonly deadlineMs?: number;
 }
 
-interface Part {
-  readonly type: string;
-  readonly text?: string;
-}
-
-/** What the SDK asks for. */
-export interface CallOptions {
-  readonly prompt: readonly { readonly role: string; readonly content: string | readonly Part[] }[];
-  readonly maxOutputTokens?: number;
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly topK?: number;
-  readonly stopSequences?: readonly string[];
-  readonly seed?: number;
-  readonly frequencyPenalty?: number;
-  readonly presencePenalty?: number;
-  readonly responseFormat?: { readonly type: string };
-  readonly tools?: readonly unknown[];
-  readonly abortSignal?: AbortSignal;
-}
-
-interface Warning {
-  readonly type: "unsupported";
-  readonly feature: string;
-}
-
 /** How a call ended, and what it took. */
 export interface CallEnd {
-  readonly finishReason: { readonly unified: "stop" | "length" | "other"; readonly raw: string };
+  readonly finishReason: {
+    readonly unified: "stop" | "length" | "tool-calls" | "other";
+    readonly raw: string;
+  };
   readonly usage: {
     readonly inputTokens: { total: number; noCache: number; cacheRead: number; cacheWrite: undefined };
     readonly outputTokens: { total: number; text: number; reasoning: undefined };
   };
+}
+
+/** A call of a tool. */
+export interface ToolCallPart {
+  readonly type: "tool-call";
+  readonly toolCallId: string;
+  readonly toolName: string;
+  /** JSON. */
+  readonly input: string;
 }
 
 /** One part of a stream. */
@@ -63,6 +50,10 @@ export type StreamPart =
   | { readonly type: "stream-start"; readonly warnings: readonly Warning[] }
   | { readonly type: "text-start" | "text-end"; readonly id: string }
   | { readonly type: "text-delta"; readonly id: string; readonly delta: string }
+  | { readonly type: "tool-input-start"; readonly id: string; readonly toolName: string }
+  | { readonly type: "tool-input-delta"; readonly id: string; readonly delta: string }
+  | { readonly type: "tool-input-end"; readonly id: string }
+  | ToolCallPart
   | { readonly type: "finish" } & CallEnd;
 
 /** A language model as the AI SDK takes it. */
@@ -73,18 +64,19 @@ export interface LocketLanguageModel {
   readonly supportedUrls: Record<string, never>;
   doGenerate(options: CallOptions): Promise<
     CallEnd & {
-      readonly content: readonly { readonly type: "text"; readonly text: string }[];
+      readonly content: readonly ({ readonly type: "text"; readonly text: string } | ToolCallPart)[];
       readonly warnings: readonly Warning[];
     }
   >;
   doStream(options: CallOptions): Promise<{ readonly stream: ReadableStream<StreamPart> }>;
 }
 
-/** The only text of a stream. */
-const TEXT_ID = "0";
+/** A reply as it comes. */
+type Reply = AsyncGenerator<ReplyPart, CallEnd>;
 
 /**
- * Offers a loaded model to the AI SDK. All of its sequences are taken for good; calls beyond them wait.
+ * Offers a loaded model to the AI SDK: texts, objects by schema, and tools. All of its sequences are taken for good; calls
+ * beyond them wait.
  *
  * @example
  * ```ts ignore
@@ -96,14 +88,25 @@ export function locket(model: Model, options: LocketOptions = {}): LocketLanguag
   const service = new Service(model, queue, deadlineMs, new Metrics());
 
   /** Begins a call; throws at once what can't be answered. */
-  const begin = (call: CallOptions): AsyncGenerator<TokenEvent, Summary> => {
-    const task: Task = {
-      ids: chatIds(model, call.prompt.map(plainMessage), chatTemplate),
-      options: generateOptions(call),
-      cachePrompt: true,
-    };
+  const begin = (call: CallOptions): Reply => {
+    const { task, parser } = planChat(model, chatRequest(call), chatTemplate);
     service.check(task);
-    return service.reply(task, call.abortSignal ?? new AbortController().signal);
+    const reply = service.reply(task, call.abortSignal ?? new AbortController().signal);
+    return parts(reply);
+
+    async function* parts(events: typeof reply): Reply {
+      try {
+        let step = await events.next();
+        for (; !step.done; step = await events.next()) {
+          const { text } = step.value;
+          yield* parser?.push(text) ?? (text === "" ? [] : [{ text }]);
+        }
+        yield* parser?.flush() ?? [];
+        return callEnd(step.value, parser?.calls ?? 0);
+      } finally {
+        await events.return(undefined as never);
+      }
+    }
   };
 
   return {
@@ -114,10 +117,15 @@ export function locket(model: Model, options: LocketOptions = {}): LocketLanguag
 
     async doGenerate(call) {
       const reply = begin(call);
+      const calls: ToolCallPart[] = [];
       let text = "";
       let step = await reply.next();
-      for (; !step.done; step = await reply.next()) text += step.value.text;
-      return { content: [{ type: "text", text }], warnings: warnings(call), ...callEnd(step.value) };
+      for (; !step.done; step = await reply.next()) {
+        if ("text" in step.value) text += step.value.text;
+        else calls.push(toolCall(step.value));
+      }
+      const texts = text === "" && calls.length > 0 ? [] : [{ type: "text", text } as const];
+      return { content: [...texts, ...calls], warnings: warnings(call), ...step.value };
     },
 
     doStream(call) {
@@ -126,51 +134,38 @@ export function locket(model: Model, options: LocketOptions = {}): LocketLanguag
   };
 }
 
-async function* streamParts(
-  reply: AsyncGenerator<TokenEvent, Summary>,
-  warnings: readonly Warning[],
-): AsyncGenerator<StreamPart> {
+async function* streamParts(reply: Reply, warnings: readonly Warning[]): AsyncGenerator<StreamPart> {
+  /** Of the text that is open, one after the other. */
+  let id = 0;
+  let open = false;
   try {
     yield { type: "stream-start", warnings };
-    yield { type: "text-start", id: TEXT_ID };
     let step = await reply.next();
     for (; !step.done; step = await reply.next()) {
-      if (step.value.text !== "") yield { type: "text-delta", id: TEXT_ID, delta: step.value.text };
+      const part = step.value;
+      if ("text" in part) {
+        if (!open) yield { type: "text-start", id: `${id}` };
+        open = true;
+        yield { type: "text-delta", id: `${id}`, delta: part.text };
+        continue;
+      }
+      if (open) yield { type: "text-end", id: `${id++}` };
+      open = false;
+      const call = toolCall(part);
+      yield { type: "tool-input-start", id: call.toolCallId, toolName: call.toolName };
+      yield { type: "tool-input-delta", id: call.toolCallId, delta: call.input };
+      yield { type: "tool-input-end", id: call.toolCallId };
+      yield call;
     }
-    yield { type: "text-end", id: TEXT_ID };
-    yield { type: "finish", ...callEnd(step.value) };
+    if (open) yield { type: "text-end", id: `${id}` };
+    yield { type: "finish", ...step.value };
   } finally {
     await reply.return(undefined as never);
   }
 }
 
-function plainMessage({ role, content }: CallOptions["prompt"][number]) {
-  if (typeof content === "string") return { role, content };
-  const other = content.find(({ type }) => type !== "text");
-  if (other === undefined) return { role, content: content.map(({ text }) => text).join("") };
-  throw new ApiError(400, `${other.type} can't be read, only text`, "invalid_value", "prompt");
-}
-
-function generateOptions(call: CallOptions): GenerateOptions {
-  return {
-    maxTokens: call.maxOutputTokens,
-    temperature: call.temperature ?? 1,
-    topP: call.topP,
-    topK: call.topK,
-    stop: call.stopSequences,
-    seed: call.seed,
-    frequencyPenalty: call.frequencyPenalty,
-    presencePenalty: call.presencePenalty,
-  };
-}
-
-/** What was asked for and is not done. */
-function warnings({ tools, responseFormat }: CallOptions): Warning[] {
-  const asked = {
-    tools: (tools?.length ?? 0) > 0,
-    responseFormat: (responseFormat?.type ?? "text") !== "text",
-  };
-  return Object.entries(asked).filter(([, is]) => is).map(([feature]) => ({ type: "unsupported", feature }));
+function toolCall({ call }: Extract<ReplyPart, { call: unknown }>): ToolCallPart {
+  return { type: "tool-call", toolCallId: messageCall(call).id, toolName: call.name, input: call.arguments };
 }
 
 const UNIFIED: Record<FinishReason, CallEnd["finishReason"]["unified"]> = {
@@ -179,9 +174,13 @@ const UNIFIED: Record<FinishReason, CallEnd["finishReason"]["unified"]> = {
   abort: "other",
 };
 
-function callEnd({ finishReason, promptTokens, cachedTokens, completionTokens }: Summary): CallEnd {
+function callEnd(
+  { finishReason, promptTokens, cachedTokens, completionTokens }: Summary,
+  calls: number,
+): CallEnd {
+  const called = finishReason === "stop" && calls > 0;
   return {
-    finishReason: { unified: UNIFIED[finishReason], raw: finishReason },
+    finishReason: { unified: called ? "tool-calls" : UNIFIED[finishReason], raw: finishReason },
     usage: {
       inputTokens: {
         total: promptTokens,

@@ -12,12 +12,12 @@ export interface Shape {
   readonly prefix: string;
   readonly object: string;
   readonly chunkObject: string;
-  /** The first chunk's choice, before any token; `undefined` for none. */
-  opening(): unknown;
-  /** The choice of one token. */
-  chunk(event: TokenEvent): unknown;
-  /** The last chunk's choice. */
-  closing(finishReason: string): unknown;
+  /** Choices before any token, each a chunk of its own. */
+  opening(): readonly unknown[];
+  /** Choices of one token. */
+  chunk(event: TokenEvent): readonly unknown[];
+  /** The last choices. */
+  closing(finishReason: string): readonly unknown[];
   /** The choice of a whole answer. */
   whole(text: string, events: readonly TokenEvent[], finishReason: string): unknown;
 }
@@ -64,14 +64,14 @@ export async function* chunkedAnswer(
   const reply = service.reply(task, signal);
   try {
     let step = await reply.next();
-    const opening = shape.opening();
-    if (opening !== undefined) yield { ...about, choices: [opening] };
+    for (const choice of shape.opening()) yield { ...about, choices: [choice] };
     for (; !step.done; step = await reply.next()) {
-      const { text, logprobs } = step.value;
-      if (text !== "" || logprobs !== undefined) yield { ...about, choices: [shape.chunk(step.value)] };
+      for (const choice of shape.chunk(step.value)) yield { ...about, choices: [choice] };
     }
     const summary = step.value;
-    yield { ...about, choices: [shape.closing(summary.finishReason)], timings: timings(summary) };
+    const closing = shape.closing(summary.finishReason);
+    for (const choice of closing.slice(0, -1)) yield { ...about, choices: [choice] };
+    yield { ...about, choices: closing.slice(-1), timings: timings(summary) };
     if (includeUsage) yield { ...about, choices: [], usage: usage(summary) };
   } finally {
     await reply.return(undefined as never);

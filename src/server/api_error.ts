@@ -22,7 +22,8 @@ export class ApiError extends Error {
 
   /** The body of the answer. */
   toJSON(): unknown {
-    return { error: { message: this.message, type: TYPES[this.status], param: this.param, code: this.code } };
+    const message = this.message.slice(0, MOST_CHARACTERS);
+    return { error: { message, type: TYPES[this.status], param: this.param, code: this.code } };
   }
 
   /** The answer. */
@@ -53,13 +54,17 @@ const PARAMS: Record<string, string> = {
   repetitionPenalty: "repeat_penalty",
   frequencyPenalty: "frequency_penalty",
   presencePenalty: "presence_penalty",
+  jsonSchema: "response_format",
 };
+
+/** Of a message; it may quote what a request brought. */
+const MOST_CHARACTERS = 1000;
 
 /** Any error as one that can be answered. What the caller can't help is not told in detail. */
 export function toApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof OptionError) {
-    const param = PARAMS[error.option] ?? error.option.replace(/\[.*/, "").replace("logitBias", "logit_bias");
+    const param = PARAMS[error.option] ?? error.option.replace(/^logitBias.*/, "logit_bias");
     const code = /context has left|length of the text/.test(error.message) ? "context_length_exceeded" : null;
     return new ApiError(400, error.message, code, param);
   }

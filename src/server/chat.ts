@@ -13,40 +13,86 @@ import { ApiError } from "./api_error.ts";
 import { samplingOptions } from "./sampling.ts";
 import type { ChatRequest } from "./schemas.ts";
 import type { Task } from "./service.ts";
+import { knowsTools, type ToolFormat, toolFormat } from "./tools/formats.ts";
+import { type FunctionTool, replyConstraint } from "./tools/functions.ts";
+import { type TextMessage, withParsedCalls, withToolText } from "./tools/messages.ts";
+import { CallParser, type ReplyPart, type ToolCall } from "./tools/parser.ts";
 
 const TEMPLATE = "tokenizer.chat_template";
 
+/** What a request comes to: its prompt, and how the reply is to be read. */
+export interface ChatPlan {
+  readonly task: Task;
+  /** Takes calls out of the reply; `undefined` where there can't be any. */
+  readonly parser: CallParser | undefined;
+}
+
 /**
- * The prompt and options of a request.
+ * Plans the answer to a request.
  *
  * @param template In place of the model's own.
- * @throws {ApiError} When there is no template.
- * @throws {OptionError} When the template refuses the messages.
+ * @throws {ApiError} When there is no template, or a function is chosen that is not there.
+ * @throws {OptionError} When the template refuses the messages, or a schema can't be held to.
  */
-export function chatTask(model: Model, request: ChatRequest, template: string | undefined): Task {
-  const messages = request.messages.map(({ role, content, ...more }) => ({
-    ...more,
-    role: role === "developer" ? "system" : role,
-    content: Array.isArray(content) ? content.map(({ text }) => text).join("") : content ?? "",
-  }));
-  return {
-    ids: chatIds(model, messages, template),
+export function planChat(model: Model, request: ChatRequest, template: string | undefined): ChatPlan {
+  const metadata = withTemplate(model.metadata, template);
+  const format = toolFormat(metadata.string(TEMPLATE));
+  const tools = request.tools ?? [];
+  const choice = request.tool_choice ?? "auto";
+  if (tools.length === 0 && choice !== "auto" && choice !== "none") {
+    throw new ApiError(400, "There are no tools to choose from", "invalid_value", "tool_choice");
+  }
+  if (request.top_logprobs != null && !request.logprobs) {
+    throw new ApiError(400, "top_logprobs asks for logprobs: true", "invalid_value", "top_logprobs");
+  }
+  const shown = choice === "none" ? [] : tools;
+  const parallel = request.parallel_tool_calls ?? true;
+  const constraint = replyConstraint(
+    model.tokenizer,
+    { tools, choice, parallel, format },
+    request.response_format,
+  );
+  const task = {
+    ids: promptIds(model.tokenizer, metadata, request.messages.map(textMessage), shown, format),
     options: {
       ...samplingOptions(request, request.max_completion_tokens ?? request.max_tokens),
       logprobs: request.logprobs ? request.top_logprobs ?? 0 : false,
+      constraint,
     },
     cachePrompt: request.cache_prompt ?? true,
   };
+  const parser = shown.length > 0
+    ? new CallParser(format, shown.map((tool) => tool.function.name))
+    : undefined;
+  return { task, parser };
 }
 
-/** The tokens of a conversation up to where the model's turn begins. Throws as {@link chatTask} does. */
-export function chatIds(
-  model: Model,
-  messages: readonly ChatMessage[],
-  template: string | undefined,
+function textMessage(
+  { role, content, tool_calls: calls, ...more }: ChatRequest["messages"][number],
+): TextMessage {
+  return {
+    ...more,
+    ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
+    role: role === "developer" ? "system" : role,
+    content: Array.isArray(content) ? content.map(({ text }) => text).join("") : content ?? "",
+  };
+}
+
+/** The tokens of a conversation up to where the model's turn begins. */
+function promptIds(
+  tokenizer: Tokenizer,
+  metadata: Metadata,
+  messages: readonly TextMessage[],
+  tools: readonly FunctionTool[],
+  format: ToolFormat,
 ): number[] {
-  const text = applyChatTemplate(withTemplate(model.metadata, template), messages);
-  return encodePrompt(model.tokenizer, text, { parseSpecial: true });
+  const known = knowsTools(metadata.string(TEMPLATE));
+  const spoken = messages.some(({ role, tool_calls: calls }) => role === "tool" || calls !== undefined);
+  let read: readonly ChatMessage[] = messages;
+  if (known) read = withParsedCalls(messages);
+  else if (tools.length > 0 || spoken) read = withToolText(messages, tools, format);
+  const text = applyChatTemplate(metadata, read, known && tools.length > 0 ? { tools } : {});
+  return encodePrompt(tokenizer, text, { parseSpecial: true });
 }
 
 function withTemplate(metadata: Metadata, template: string | undefined): Metadata {
@@ -67,7 +113,7 @@ function withTemplate(metadata: Metadata, template: string | undefined): Metadat
 }
 
 /** How chat completions are written. */
-export function chatShape(tokenizer: Tokenizer): Shape {
+export function chatShape(tokenizer: Tokenizer, parser?: CallParser): Shape {
   const choice = (delta: unknown, finishReason: string | null, logprobs: unknown = null) => ({
     index: 0,
     delta,
@@ -78,21 +124,65 @@ export function chatShape(tokenizer: Tokenizer): Shape {
     events.some(({ logprobs }) => logprobs !== undefined)
       ? { content: events.map((event) => tokenLogprob(tokenizer, event)), refusal: null }
       : null;
+  const parts = (text: string): ReplyPart[] => parser?.push(text) ?? (text === "" ? [] : [{ text }]);
+  const rest = (): ReplyPart[] => parser?.flush() ?? [];
+  const ended = (reason: string) => reason === "stop" && (parser?.calls ?? 0) > 0 ? "tool_calls" : reason;
+  let calls = 0;
   return {
     prefix: "chatcmpl",
     object: "chat.completion",
     chunkObject: "chat.completion.chunk",
-    opening: () => choice({ role: "assistant", content: "" }, null),
-    chunk: (event) => choice({ content: event.text }, null, logprobsOf([event])),
-    closing: (finishReason) => choice({}, finishReason),
-    whole: (text, events, finishReason) => ({
-      index: 0,
-      message: { role: "assistant", content: text, refusal: null },
-      logprobs: logprobsOf(events),
-      finish_reason: finishReason,
-    }),
+    opening: () => [choice({ role: "assistant", content: "" }, null)],
+    chunk: (event) => {
+      const deltas = parts(event.text).flatMap((part) =>
+        "call" in part ? callDeltas(part.call, calls++) : textDelta(part)
+      );
+      const logprobs = logprobsOf([event]);
+      if (deltas.length === 0 && logprobs !== null) deltas.push({ content: "" });
+      return deltas.map((delta, i) => choice(delta, null, i === 0 ? logprobs : null));
+    },
+    closing: (finishReason) => {
+      const deltas = rest().flatMap((part) =>
+        "call" in part ? callDeltas(part.call, calls++) : textDelta(part)
+      );
+      return [...deltas.map((delta) => choice(delta, null)), choice({}, ended(finishReason))];
+    },
+    whole: (text, events, finishReason) => {
+      const all = [...parts(text), ...rest()];
+      const content = all.map((part) => "text" in part ? part.text : "").join("");
+      const toolCalls = all.flatMap((part) => "call" in part ? [messageCall(part.call)] : []);
+      return {
+        index: 0,
+        message: {
+          role: "assistant",
+          content: toolCalls.length > 0 && content === "" ? null : content,
+          refusal: null,
+          ...(toolCalls.length > 0 ? { tool_calls: toolCalls } : {}),
+        },
+        logprobs: logprobsOf(events),
+        finish_reason: ended(finishReason),
+      };
+    },
   };
 }
+
+const textDelta = ({ text }: { readonly text: string }): unknown[] => [{ content: text }];
+
+/** A call in two chunks: who is called, and with what. */
+function callDeltas(call: ToolCall, index: number): unknown[] {
+  const { id, type, function: { name, arguments: text } } = messageCall(call);
+  return [
+    { tool_calls: [{ index, id, type, function: { name, arguments: "" } }] },
+    { tool_calls: [{ index, function: { arguments: text } }] },
+  ];
+}
+
+/** A call as a message has it, with an id of its own. */
+export const messageCall = (call: ToolCall) => ({
+  id: `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
+  type: "function" as const,
+  function: call,
+});
 
 function tokenLogprob(tokenizer: Tokenizer, { id, logprobs }: TokenEvent) {
   const entry = (id: number, logprob: number) => {

@@ -12,6 +12,7 @@ import { finite } from "./chat.ts";
 import { samplingOptions } from "./sampling.ts";
 import type { CompletionRequest } from "./schemas.ts";
 import type { Task } from "./service.ts";
+import { NO_TOOLS, replyConstraint } from "./tools/functions.ts";
 
 /** Tokens of a reply when nobody says how many, as OpenAI has it. */
 const MAX_TOKENS = 16;
@@ -35,6 +36,7 @@ export function completionTask({ tokenizer }: Model, request: CompletionRequest)
     options: {
       ...samplingOptions(request, request.max_tokens ?? MAX_TOKENS),
       logprobs: request.logprobs ?? false,
+      constraint: replyConstraint(tokenizer, NO_TOOLS, request.response_format),
     },
     cachePrompt: request.cache_prompt ?? true,
   };
@@ -66,9 +68,10 @@ export function completionShape(tokenizer: Tokenizer): Shape {
     prefix: "cmpl",
     object: "text_completion",
     chunkObject: "text_completion",
-    opening: () => undefined,
-    chunk: (event) => choice(event.text, [event], null),
-    closing: (finishReason) => choice("", [], finishReason),
+    opening: () => [],
+    chunk: (event) =>
+      event.text === "" && event.logprobs === undefined ? [] : [choice(event.text, [event], null)],
+    closing: (finishReason) => [choice("", [], finishReason)],
     whole: choice,
   };
 }

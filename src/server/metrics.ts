@@ -41,6 +41,12 @@ export class Metrics {
     this.#decodeMs += timings.decodeMs;
   }
 
+  /** Texts of so many tokens were embedded. */
+  embedded(tokens: number, ms: number): void {
+    this.#promptTokens += tokens;
+    this.#prefillMs += ms;
+  }
+
   /** The text of `GET /metrics`. */
   text({ running, waiting, memoryBytes }: State): string {
     const lines: string[] = [];

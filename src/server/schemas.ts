@@ -1,11 +1,12 @@
 /**
- * What requests may hold. Fields that are not named here are ignored, as OpenAI's clients send many that mean nothing to
- * this server; what asks for something that it can't do is refused.
+ * What requests may hold. A field that is not named here is refused by its name, so that nothing asked for is passed over
+ * in silence; those that OpenAI's clients send and that mean nothing to this server are let through.
  *
  * @module
  */
 import * as v from "valibot";
 import { ApiError } from "./api_error.ts";
+import { checkDepth } from "./depth.ts";
 
 const optional = <T extends v.GenericSchema>(schema: T) => v.nullish(schema);
 const number = (least: number, most: number) =>
@@ -14,6 +15,35 @@ const integer = (least: number, most: number) =>
   optional(v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most)));
 const only = <T extends string | number | boolean>(value: T, message: string) =>
   optional(v.literal(value, message));
+const record = v.record(v.string(), v.unknown());
+
+/** Bookkeeping of OpenAI's own service. */
+const HARMLESS = new Set([
+  ...["user", "metadata", "store", "service_tier", "safety_identifier", "prediction"],
+  ...["prompt_cache_key", "prompt_cache_retention"],
+]);
+
+/** The conversation that goes on, and what no request can change, as memory is planned for it: it may be named. */
+const locket = v.strictObject({
+  session: optional(v.string()),
+  policy: optional(v.string()),
+  budget: optional(v.union([v.number(), v.string()])),
+  kv_type: optional(v.union([v.string(), v.strictObject({ k: v.string(), v: v.string() })])),
+});
+
+const responseFormat = v.variant("type", [
+  v.strictObject({ type: v.literal("text") }),
+  v.strictObject({ type: v.literal("json_object") }),
+  v.strictObject({
+    type: v.literal("json_schema"),
+    json_schema: v.strictObject({
+      name: optional(v.string()),
+      description: optional(v.string()),
+      schema: v.union([v.boolean(), record]),
+      strict: optional(v.boolean()),
+    }),
+  }),
+]);
 
 const sampling = {
   model: optional(v.string()),
@@ -35,28 +65,71 @@ const sampling = {
   seed: integer(-1, Number.MAX_SAFE_INTEGER),
   n: only(1, "only one choice can be asked for"),
   stream: optional(v.boolean()),
-  stream_options: optional(v.object({ include_usage: optional(v.boolean()) })),
+  stream_options: optional(
+    v.strictObject({ include_usage: optional(v.boolean()), include_obfuscation: optional(v.boolean()) }),
+  ),
   cache_prompt: optional(v.boolean()),
+  response_format: optional(responseFormat),
+  locket: optional(locket),
 };
 
 const textPart = v.object({ type: v.literal("text", "only text can be read"), text: v.string() });
 
-const message = v.looseObject({
-  role: v.picklist(["system", "developer", "user", "assistant", "tool"]),
-  content: optional(v.union([v.string(), v.array(textPart)])),
+const functionName = v.pipe(v.string(), v.regex(/^[\w.-]{1,64}$/, "1 to 64 of letters, digits, _ . -"));
+
+const messageCall = v.object({
+  id: v.string(),
+  type: v.literal("function", "only functions can be called"),
+  function: v.object({ name: v.string(), arguments: v.string() }),
 });
 
-const chat = v.object({
+/** Further fields are for the chat template: plain values, as clients send lists only to say that there is nothing. */
+const furtherField = v.union(
+  [v.string(), v.number(), v.boolean(), v.null(), v.pipe(v.array(v.unknown()), v.maxLength(0))],
+  "this field can't be read",
+);
+
+const message = v.objectWithRest({
+  role: v.picklist(["system", "developer", "user", "assistant", "tool"]),
+  content: optional(v.union([v.string(), v.array(textPart)])),
+  tool_calls: optional(v.array(messageCall)),
+}, furtherField);
+
+const functionTool = v.strictObject({
+  type: v.literal("function", "only functions can be called"),
+  function: v.strictObject({
+    name: functionName,
+    description: optional(v.string()),
+    parameters: optional(record),
+    strict: optional(v.boolean()),
+  }),
+});
+
+const tools = v.pipe(
+  v.array(functionTool),
+  v.maxLength(128),
+  v.check(
+    (tools) => new Set(tools.map((tool) => tool.function.name)).size === tools.length,
+    "names come once",
+  ),
+);
+
+const chat = v.strictObject({
   ...sampling,
   messages: v.pipe(v.array(message), v.minLength(1)),
   max_completion_tokens: integer(1, 2 ** 31),
   logprobs: optional(v.boolean()),
   top_logprobs: integer(0, 20),
-  response_format: optional(v.object({ type: v.literal("text", "only text can be asked for") })),
-  tools: optional(v.pipe(v.array(v.unknown()), v.maxLength(0, "tools can't be called"))),
+  tools: optional(tools),
+  tool_choice: optional(v.union([
+    v.picklist(["none", "auto", "required"]),
+    v.strictObject({ type: v.literal("function"), function: v.strictObject({ name: v.string() }) }),
+  ])),
+  parallel_tool_calls: optional(v.boolean()),
+  modalities: optional(v.array(v.literal("text", "only text can be answered"))),
 });
 
-const completion = v.object({
+const completion = v.strictObject({
   ...sampling,
   prompt: v.union([
     v.string(),
@@ -69,19 +142,57 @@ const completion = v.object({
   suffix: only("", "text can't be inserted"),
 });
 
+const ids = v.pipe(v.array(v.pipe(v.number(), v.integer(), v.minValue(0))), v.minLength(1));
+
+/** Texts in one request of embeddings, as OpenAI has it. */
+const MOST_INPUTS = 2048;
+
+const embeddings = v.strictObject({
+  model: optional(v.string()),
+  input: v.union([
+    v.string(),
+    ids,
+    v.pipe(v.array(v.union([v.string(), ids])), v.minLength(1), v.maxLength(MOST_INPUTS)),
+  ]),
+  encoding_format: optional(v.picklist(["float", "base64"])),
+  dimensions: integer(1, 2 ** 31),
+  locket: optional(locket),
+});
+
 export type ChatRequest = v.InferOutput<typeof chat>;
 export type CompletionRequest = v.InferOutput<typeof completion>;
+export type EmbeddingsRequest = v.InferOutput<typeof embeddings>;
+export type LocketRequest = v.InferOutput<typeof locket>;
 export type SamplingRequest = Pick<ChatRequest & CompletionRequest, keyof typeof sampling>;
 
+interface ObjectSchema extends v.GenericSchema {
+  readonly entries: v.ObjectEntries;
+}
+
 /** @throws {ApiError} 400 that names the first field which is not as it should be. */
-function reader<T extends v.GenericSchema>(schema: T): (body: unknown) => v.InferOutput<T> {
+function reader<T extends ObjectSchema>(schema: T): (body: unknown) => v.InferOutput<T> {
   return (body) => {
-    const { success, output, issues } = v.safeParse(schema, body);
+    checkDepth(body);
+    const { success, output, issues } = v.safeParse(schema, known(body, schema.entries));
     if (success) return output;
-    const [{ message }] = issues;
-    const path = v.getDotPath(issues[0]);
+    const [issue] = issues;
+    const path = v.getDotPath(issue);
+    const message = issue.expected === "never" ? "there is no such field" : issue.message;
     throw new ApiError(400, path === null ? message : `${path}: ${message}`, "invalid_value", path);
   };
+}
+
+/**
+ * A body without what means nothing.
+ *
+ * @throws {ApiError} 400 that names a field which this server does not have.
+ */
+function known(body: unknown, entries: v.ObjectEntries): unknown {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return body;
+  const fields = Object.entries(body).filter(([name, value]) => value !== null && !HARMLESS.has(name));
+  const unknown = fields.find(([name]) => !Object.hasOwn(entries, name));
+  if (unknown === undefined) return Object.fromEntries(fields);
+  throw new ApiError(400, `${unknown[0]}: this server has no such field`, "unknown_parameter", unknown[0]);
 }
 
 /** Reads the body of `POST /v1/chat/completions`. */
@@ -89,3 +200,6 @@ export const readChat: (body: unknown) => ChatRequest = reader(chat);
 
 /** Reads the body of `POST /v1/completions`. */
 export const readCompletion: (body: unknown) => CompletionRequest = reader(completion);
+
+/** Reads the body of `POST /v1/embeddings`. */
+export const readEmbeddings: (body: unknown) => EmbeddingsRequest = reader(embeddings);

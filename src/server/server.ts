@@ -10,14 +10,18 @@ import type { Context } from "hono";
 import { Hono } from "hono/tiny";
 import type { Model } from "../model/engine.ts";
 import { guardedBody, type WorkerContext } from "../runtime/guarded_body.ts";
+import type { SessionStore } from "../stores/store.ts";
 import { chunkedAnswer, type Shape, wholeAnswer } from "./answer.ts";
 import { ApiError, toApiError } from "./api_error.ts";
 import { authorize } from "./authorize.ts";
-import { chatShape, chatTask } from "./chat.ts";
+import { chatShape, planChat } from "./chat.ts";
 import { completionShape, completionTask } from "./completion.ts";
+import { embeddingAnswer, embeddingTask } from "./embeddings.ts";
+import { checkLoadOptions } from "./load_options.ts";
 import { Metrics } from "./metrics.ts";
-import { readChat, readCompletion } from "./schemas.ts";
+import { type LocketRequest, readChat, readCompletion, readEmbeddings } from "./schemas.ts";
 import { Service, type Task } from "./service.ts";
+import { conversationOf } from "./sessions.ts";
 import { eventBody } from "./sse.ts";
 
 /** How to serve. */
@@ -38,6 +42,11 @@ export interface ServerOptions {
   readonly deadlineMs?: number;
   /** Jinja template for chats, in place of the model's own. */
   readonly chatTemplate?: string;
+  /**
+   * Where conversations are kept that requests name, in the header `x-locket-session` or the field `locket.session`, so that
+   * any server with the same store goes on with them. Who knows a name can continue it.
+   */
+  readonly sessions?: SessionStore;
 }
 
 /** A server that has not been bound to a host. */
@@ -53,11 +62,18 @@ export interface Server {
   ready(): Promise<Model>;
 }
 
-const ROUTES = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
+const API = ["/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
+const ROUTES = ["/healthz", "/metrics", ...API];
 
 const NOT_LOADED = { running: 0, waiting: 0, memoryBytes: 0 };
 
 type Read<T> = (body: unknown) => T;
+
+/** What every request may hold. */
+interface NamesModel {
+  readonly model?: string | null;
+  readonly locket?: LocketRequest | null;
+}
 
 /**
  * Makes a server. Nothing is loaded before the first request, or `ready()`.
@@ -134,15 +150,16 @@ class OpenAiServer {
       async (c) => c.json({ object: "list", data: [this.#card((await this.#ready(c)).model)] }),
     );
     app.post("/v1/chat/completions", (c) =>
-      this.#complete(c, readChat, ({ model }, request) => ({
-        task: chatTask(model, request, this.#options.chatTemplate),
-        shape: chatShape(model.tokenizer),
-      })));
+      this.#complete(c, readChat, ({ model }, request) => {
+        const { task, parser } = planChat(model, request, this.#options.chatTemplate);
+        return { task, shape: chatShape(model.tokenizer, parser) };
+      }));
     app.post("/v1/completions", (c) =>
       this.#complete(c, readCompletion, ({ model }, request) => ({
         task: completionTask(model, request),
         shape: completionShape(model.tokenizer),
       })));
+    app.post("/v1/embeddings", (c) => this.#embed(c));
     app.notFound((c) =>
       new ApiError(404, `There is no ${c.req.method} ${c.req.path}`, "unknown_url").response()
     );
@@ -168,17 +185,8 @@ class OpenAiServer {
     return { id: this.#name(model), object: "model", created: this.#created, owned_by: "locket" };
   }
 
-  async #complete<
-    T extends {
-      model?: string | null;
-      stream?: boolean | null;
-      stream_options?: { include_usage?: boolean | null } | null;
-    },
-  >(
-    c: Context,
-    read: Read<T>,
-    plan: (service: Service, request: T) => { task: Task; shape: Shape },
-  ): Promise<Response> {
+  /** Reads a body and finds the model that it is for. */
+  async #read<T extends NamesModel>(c: Context, read: Read<T>) {
     const request = read(
       await c.req.json().catch(() => {
         throw new ApiError(400, "The body is no JSON", "invalid_json");
@@ -189,9 +197,32 @@ class OpenAiServer {
     if (typeof request.model === "string" && request.model !== name) {
       throw new ApiError(404, `There is no model ${request.model}, only ${name}`, "model_not_found", "model");
     }
+    checkLoadOptions(service.model.plan, request.locket);
+    return { request, service, name };
+  }
+
+  async #embed(c: Context): Promise<Response> {
+    const { request, service, name } = await this.#read(c, readEmbeddings);
+    const task = embeddingTask(service.model, request);
+    const vectors = await service.embed(task.texts, c.req.raw.signal);
+    return c.json(embeddingAnswer(vectors, task, name) as object);
+  }
+
+  async #complete<
+    T extends NamesModel & {
+      stream?: boolean | null;
+      stream_options?: { include_usage?: boolean | null } | null;
+    },
+  >(
+    c: Context,
+    read: Read<T>,
+    plan: (service: Service, request: T) => { task: Task; shape: Shape },
+  ): Promise<Response> {
+    const { request, service, name } = await this.#read(c, read);
     const planned = plan(service, request);
     const { shape } = planned;
-    const task = this.#cap(planned.task);
+    const conversation = conversationOf(c.req.raw, request.locket?.session, this.#options.sessions);
+    const task = { ...this.#cap(planned.task), conversation };
     service.check(task);
     const left = new AbortController();
     const signal = AbortSignal.any([c.req.raw.signal, left.signal]);

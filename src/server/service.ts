@@ -10,6 +10,7 @@ import { completeSampling } from "../sample/options.ts";
 import { ApiError } from "./api_error.ts";
 import { Lanes } from "./lanes.ts";
 import type { Metrics, State } from "./metrics.ts";
+import type { Conversation } from "./sessions.ts";
 
 /** A prompt with what to do with it. */
 export interface Task {
@@ -17,6 +18,8 @@ export interface Task {
   readonly options: GenerateOptions;
   /** Whether what a session holds of the prompt is used. */
   readonly cachePrompt: boolean;
+  /** What it continues, and where that is kept. */
+  readonly conversation?: Conversation;
 }
 
 /** A reply that has come to its end. */
@@ -27,6 +30,8 @@ export interface Summary {
   readonly completionTokens: number;
   readonly timings: GenerationTimings;
 }
+
+const tooLate = () => new ApiError(503, "The request's time is over", "deadline_exceeded", null, 2);
 
 /** Why a reply was ended before its time. */
 const LATE = Symbol("deadline");
@@ -80,8 +85,35 @@ export class Service {
         this.lanes.leave(session);
       }
     } catch (error) {
-      if (error !== LATE) throw error;
-      throw new ApiError(503, "The request's time is over", "deadline_exceeded", null, 2);
+      throw error === LATE ? tooLate() : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Waits for a session, then embeds one text after the other.
+   *
+   * @throws {ApiError} 503 when the request's time is over.
+   */
+  async embed(texts: readonly (readonly number[])[], signal: AbortSignal): Promise<Float32Array[]> {
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(LATE), this.#deadlineMs);
+    const either = AbortSignal.any([signal, late.signal]);
+    const start = performance.now();
+    try {
+      const session = await this.lanes.enter([], either);
+      try {
+        const vectors: Float32Array[] = [];
+        for (const ids of texts) vectors.push(await session.embed(ids, { signal: either }));
+        const tokens = texts.reduce((sum, { length }) => sum + length, 0);
+        this.#metrics.embedded(tokens, performance.now() - start);
+        return vectors;
+      } finally {
+        this.lanes.leave(session);
+      }
+    } catch (error) {
+      throw error === LATE ? tooLate() : error;
     } finally {
       clearTimeout(timer);
     }
@@ -89,10 +121,11 @@ export class Service {
 
   async *#run(
     session: Session,
-    { ids, options, cachePrompt }: Task,
+    { ids, options, cachePrompt, conversation }: Task,
     signal: AbortSignal,
     late: AbortSignal,
   ): AsyncGenerator<TokenEvent, Summary> {
+    await conversation?.begin(session);
     if (!cachePrompt) await session.forget();
     // in the prompt the deadline ends all; once there are tokens, it ends the reply with those
     const ending = new AbortController();
@@ -111,6 +144,7 @@ export class Service {
       }
       const { finishReason, tokens, timings } = await generation.result();
       const cachedTokens = session.reusedTokens;
+      await conversation?.end(session);
       this.#metrics.answered(ids.length - cachedTokens, cachedTokens, tokens.length, timings);
       return {
         finishReason: cut && finishReason === "abort" ? "length" : finishReason,

@@ -7,7 +7,7 @@
 import { generate } from "../generate.ts";
 import type { Generation } from "../generate/generation.ts";
 import type { GenerateOptions } from "../generate/options.ts";
-import type { Sequence } from "../model/sequence.ts";
+import type { PrefillOptions, Sequence } from "../model/sequence.ts";
 import type { Section } from "../snapshot/section.ts";
 import type { Chunks } from "../snapshot/snapshot.ts";
 import { noteSection, textSection } from "./text_sections.ts";
@@ -147,6 +147,20 @@ export class Session {
     this.#ids = ids.slice();
     this.#running = generation;
     return generation;
+  }
+
+  /**
+   * The meaning of a text, as `Model.embed` gives it. What the session holds is forgotten.
+   *
+   * @throws {OptionError} As `Sequence.embed` does.
+   */
+  async embed(ids: readonly number[], options: PrefillOptions = {}): Promise<Float32Array> {
+    await this.forget();
+    try {
+      return await this.#sequence.embed(ids, options);
+    } finally {
+      this.#sequence.reset();
+    }
   }
 
   /** Ends a generation that has not come to its end, and takes its reply into the text held. */

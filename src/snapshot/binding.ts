@@ -22,7 +22,7 @@ const PROBE = 4096;
  * @param model Its fingerprint.
  */
 export function bindingOf(model: string, kvType: KvTypes, plan: CachePlan): Binding {
-  const { policy, budget, prefill, storage, read, capacities } = plan;
+  const { policy, budget, prefill, positions, storage, read, capacities } = plan;
   return {
     model,
     layout: ABI_VERSION,
@@ -43,6 +43,7 @@ export function bindingOf(model: string, kvType: KvTypes, plan: CachePlan): Bind
         : layerBudgets(policy, PROBE, capacities.length),
       budget,
       prefill,
+      positions,
     }),
   };
 }

@@ -22,7 +22,7 @@ import {
 import { isWide } from "./number.ts";
 
 /** A schema: `true` for any value, or an object of keywords. */
-export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+export type JsonSchema = boolean | object;
 
 /** Schemas within schemas, so that reading them has an end. */
 const MOST_DEPTH = 64;
@@ -363,7 +363,7 @@ function isOfType(value: unknown, type: string): boolean {
   if (type === "integer") return Number.isInteger(value);
   if (type === "object") return isRecord(value);
   if (type === "number") return Number.isFinite(value);
-  return typeof value === type;
+  return type === "string" ? typeof value === "string" : typeof value === "boolean";
 }
 
 const isRecord = (value: unknown): value is Keywords =>

@@ -15,6 +15,8 @@ export interface Item {
   step(byte: number, at: Stack, out: Stack[]): void;
   /** Whether nothing needs to come of it any more. */
   readonly empty: boolean;
+  /** How many characters may come as they are, whatever they are, as in a string; none where it is not there. */
+  readonly room?: number;
 }
 
 /** Things to come, in their order. */

@@ -96,7 +96,6 @@ export class Characters implements Item {
     return new Name(names, then, "", 0, NONE);
   }
 
-  /** How many characters may come as they are; 0 in the middle of one. */
   get room(): number {
     return this.within === NONE ? this.most : 0;
   }
@@ -128,9 +127,13 @@ class Name implements Item {
     readonly within: Within,
   ) {}
 
+  get room(): number {
+    return this.within === NONE ? NAME_LENGTH - this.length : 0;
+  }
+
   step(byte: number, _at: Stack, out: Stack[]): void {
     const { names, then, text, length, within } = this;
-    const fresh = within === NONE && length > 0 && !names.includes(text);
+    const fresh = within === NONE && !names.includes(text);
     if (within === NONE && byte === QUOTE) {
       if (fresh) out.push(then(text));
       return;

@@ -13,7 +13,6 @@ import { OptionError } from "../error.ts";
 import type { Constraint } from "../sample/constraint.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import { accepts, END, type Stack, step } from "./stack.ts";
-import { Characters } from "./string.ts";
 import { TokenIndex } from "./token_index.ts";
 
 /** A constraint on tokens by a machine on bytes. */
@@ -23,11 +22,11 @@ export class TokenConstraint implements Constraint {
   #stacks: readonly Stack[];
   #ended = false;
 
-  /** @param start Everything that is to come. */
-  constructor(tokenizer: Tokenizer, start: Stack) {
+  /** @param start Everything that is to come, in one or several ways. */
+  constructor(tokenizer: Tokenizer, start: readonly Stack[]) {
     this.#tokenizer = tokenizer;
     this.#index = TokenIndex.of(tokenizer);
-    this.#stacks = [start];
+    this.#stacks = start;
   }
 
   get complete(): boolean {
@@ -56,10 +55,7 @@ export class TokenConstraint implements Constraint {
   /** @returns Whether there is any. */
   #fillTokens(mask: Uint32Array): boolean {
     const { ids, shared, plain } = this.#index;
-    const room = this.#stacks.reduce(
-      (most, { item }) => item instanceof Characters ? Math.max(most, item.room) : most,
-      0,
-    );
+    const room = Math.max(...this.#stacks.map(({ item }) => item.room ?? 0));
     const states = [this.#stacks];
     /** Bytes that the next token has in common with the one walked last. */
     let common = 0;

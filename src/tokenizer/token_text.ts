@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { copyBytes } from "../gguf/copy_bytes.ts";
 
 /** Token types of `tokenizer.ggml.token_type`. */
 export const TokenType = {
@@ -69,7 +70,7 @@ function copy(
   out: Uint8Array | undefined,
   at: number,
 ): number {
-  out?.set(source.subarray(start, end), at);
+  if (out !== undefined) copyBytes(source, start, end, out, at);
   return end - start;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { OptionError } from "../error.ts";
-import type { Metadata } from "../gguf/metadata.ts";
+import type { GgufStrings, Metadata } from "../gguf/metadata.ts";
 import { Detokenizer, type TokenBytes } from "./detokenizer.ts";
 import { SpecialMatcher } from "./special_matcher.ts";
 import { readSpecialTokens } from "./special_tokens.ts";
@@ -105,6 +105,12 @@ export class Tokenizer implements TokenBytes {
     this.prefixedBosId = prefixed ? roles.bosId : undefined;
     // Phi-3 drops the white space after its added tokens; GGUF has no key for it, only the model's name tells.
     this.#stripAfterSpecial = /phi-?3/i.test(source.metadata.string("general.name", ""));
+  }
+
+  /** What each token stands for, a control token's text included: views, read only. */
+  get texts(): GgufStrings {
+    const { nTokens, blob, offsets } = this.#vocabulary;
+    return { length: nTokens, bytes: blob, offsets };
   }
 
   /** The ids of a text. Any text has ids: what no token covers becomes byte tokens or the unknown token. */

@@ -181,6 +181,32 @@ Deno.test("bad values are refused by name before a model is loaded", async () =>
   await fail("score", [], /--text-file/);
 });
 
+Deno.test("generate --json-schema holds the reply to a file's schema, or refuses it by the place in it", async () => {
+  const schema = { type: "object", properties: { year: { type: "integer", minimum: 1800, maximum: 1900 } } };
+  const wanted = { ...schema, required: ["year"] };
+  const hot = ["--prompt", PROMPT, "--temperature", "1", "--seed", "2"];
+  await withFile(JSON.stringify(wanted), async (path) => {
+    const { year } = JSON.parse(await succeed("generate", [...hot, "--json-schema", path]));
+    assert(year >= 1800 && year <= 1900);
+    const { text, finish_reason: reason } = await json("generate", [...hot, "--json-schema", path]);
+    assertEquals([JSON.parse(text).year, reason], [year, "stop"]);
+  });
+  await withFile(
+    "{",
+    (path) => fail("generate", ["--json-schema", path], /--json-schema is .* a file of JSON/),
+  );
+  await withFile(
+    '{"type": "string", "pattern": "x"}',
+    (path) =>
+      fail(
+        "generate",
+        ["--model", "nowhere.gguf", "--json-schema", path],
+        /--json-schema\.pattern is "x", wanted/,
+      ),
+  );
+  await fail("generate", ["--json-schema", "nowhere.json"], /nowhere\.json/);
+});
+
 Deno.test("what the model or the file does not allow is one line", async () => {
   await fail("generate", ["--model", "nowhere.gguf"], /nowhere.gguf: can't be opened.*check the path/);
   const gone = () => new Response("not here", { status: 404 });

@@ -1,12 +1,14 @@
 /**
- * The examples for Node and for Deno Deploy, as they are.
+ * The examples for Node, Bun, a page and Deno Deploy, as they are.
  *
  * @module
  */
 import { assertEquals } from "@std/assert";
 import { loadModel } from "../../mod.ts";
 import { generate } from "../../src/generate.ts";
-import { installedApp, output, tool } from "../tools/tools.ts";
+import { openPage } from "../tools/browser.ts";
+import { serveModel } from "../tools/model_server.ts";
+import { bundleApp, chromium, installedApp, output, tool } from "../tools/tools.ts";
 
 const path = new URL("../../models/locket-books-q8_0.gguf", import.meta.url).pathname;
 const node = await tool("node");
@@ -28,11 +30,32 @@ for (const [name, program] of [["Node", node], ["Bun", bun]] as const) {
   });
 }
 
-Deno.test("examples/deno-deploy serves", async () => {
+Deno.test({ name: "examples/page runs in Chromium", ignore: await chromium() === undefined }, async () => {
+  const app = await installedApp();
+  const script = await bundleApp(new URL("../../examples/page/main.js", import.meta.url), ["browser"]);
+  const kernel = (name: string) => new URL(`node_modules/@locket/locket/src/kernels/wasm/${name}.wasm`, app);
+  await using opened = await openPage({
+    "/": {
+      text: `<!doctype html><link rel="icon" href="data:,"><script type="module" src="/src/entry/main.js"></script>`,
+      type: "text/html",
+    },
+    "/src/entry/main.js": { text: script, type: "text/javascript" },
+    "/src/kernels/wasm/simd128.wasm": kernel("simd128"),
+    "/src/kernels/wasm/relaxed.wasm": kernel("relaxed"),
+    "/model.gguf": new URL("../../models/locket-books-q8_0.gguf", import.meta.url),
+  });
+  const wanted = await expected(1024);
+  await opened.page.waitForFunction(`document.body.textContent.length >= ${wanted.length}`);
+  assertEquals(await opened.page.evaluate("document.body.textContent"), wanted);
+  assertEquals(opened.errors, []);
+});
+
+/** Runs the example of Deno Deploy, asks it once, and ends it as the platform does. */
+async function askDeploy(env: Record<string, string>): Promise<string> {
   const main = new URL("../../examples/deno-deploy/main.ts", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["serve", "--port=0", "--allow-read", "--allow-env", main],
-    env: { MODEL: path, API_KEY: "one,two" },
+    args: ["serve", "--port=0", "--allow-read", "--allow-env", "--allow-net", main],
+    env,
     stdout: "null",
     stderr: "piped",
   }).spawn();
@@ -50,8 +73,33 @@ Deno.test("examples/deno-deploy serves", async () => {
     headers: { authorization: "Bearer two" },
     body: JSON.stringify({ prompt: "The old house", max_tokens: 64, temperature: 0 }),
   });
-  assertEquals((await response.json()).choices[0].text, await expected(1024));
-  child.kill();
+  const { choices } = await response.json();
+  child.kill("SIGINT");
   while (!(await lines.read()).done);
   await child.status;
+  return choices[0].text;
+}
+
+Deno.test("examples/deno-deploy serves a model of its own", async () => {
+  assertEquals(await askDeploy({ MODEL: path, API_KEY: "one,two" }), await expected(1024));
+});
+
+/** A folder for Deno that shares everything with its own but what programs store. */
+async function emptyDenoDir(): Promise<string> {
+  const { denoDir } = JSON.parse(await output([Deno.execPath(), "info", "--json"]));
+  const folder = await Deno.makeTempDir();
+  for await (const { name } of Deno.readDir(denoDir)) {
+    if (name !== "location_data") await Deno.symlink(`${denoDir}/${name}`, `${folder}/${name}`);
+  }
+  return folder;
+}
+
+Deno.test("examples/deno-deploy fetches a model once", async () => {
+  await using server = serveModel(await Deno.readFile(path));
+  const folder = await emptyDenoDir();
+  const env = { MODEL_URL: server.url, API_KEY: "one,two", DENO_DIR: folder };
+  assertEquals(await askDeploy(env), await expected(1024));
+  await server.cut();
+  assertEquals(await askDeploy(env), await expected(1024));
+  await Deno.remove(folder, { recursive: true });
 });

@@ -4,7 +4,8 @@
  * @module
  */
 import { type GgufModel, openModel, type TensorInfo } from "../../src/gguf/mod.ts";
-import { type ModelInput, openSource, type SourceOptions } from "../../src/runtime/open_source.ts";
+import { type ModelInput, openSource } from "../../src/runtime/open_source.ts";
+import type { SourceOptions } from "../../src/runtime/source_options.ts";
 import type { Progress } from "../../src/gguf/source.ts";
 
 export interface ReadModel {

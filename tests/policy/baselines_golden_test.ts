@@ -17,6 +17,7 @@ interface File<V> {
   readonly heads: number;
   readonly kv_heads: number;
   readonly head_dim: number;
+  readonly rope_base: number;
   readonly q: Heads;
   readonly k: Heads;
   readonly v: Heads;
@@ -46,17 +47,20 @@ const shape = ({ heads, kv_heads, head_dim, n, steps }: File<unknown>) => ({
 
 for (const binary of ["simd128", "relaxed"] as Binary[]) {
   Deno.test({
-    name: `streaming.json: kept sets (${binary})`,
+    name: `streaming.json: kept sets and outputs at compact positions (${binary})`,
     ignore: !present,
     fn: async () => {
       const { n, q, k, v, variants: { main: { params: { sinks, recent }, kept_prompt, per_step } } } =
         streaming!;
       const policy = `streaming_llm:sinks=${sinks}`;
-      const rig = await makeRig({ ...shape(streaming!), binary, policy, budget: sinks + recent });
+      const ropeBase = streaming!.rope_base;
+      const rig = await makeRig({ ...shape(streaming!), binary, policy, ropeBase, budget: sinks + recent });
+      assertEquals(rig.plan.positions, "compact");
       rig.prompt(q, k, v, n);
       for (const kept of rig.kept()) assertEquals(kept, kept_prompt);
-      for (const { slots, kept: wanted } of per_step) {
-        rig.step(q, k, v, () => rig.kept().forEach((kept) => assertEquals(kept, slots)));
+      for (const { t, slots, kept: wanted, out } of per_step) {
+        const got = rig.step(q, k, v, () => rig.kept().forEach((kept) => assertEquals(kept, slots)));
+        out.forEach((wanted, head) => assertClose(got[head], wanted, 1e-5, `out, t = ${t}`));
         for (const kept of rig.kept()) assertEquals(kept, wanted);
       }
     },

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fading } from "../../examples/own_policy.ts";
 import { OptionError } from "../../src/error.ts";
 import { generate } from "../../src/generate.ts";
+import type { PlanOptions } from "../../src/model/plan.ts";
 import { scoreContinuation } from "../../src/model/continuation.ts";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
 
@@ -13,8 +14,17 @@ const NAMES = [
   "keyformer:score=shared",
   "tova",
   "snapkv",
+  "pyramidkv",
+  "expected_attention",
+  "massfold",
+  "elastic",
+  "keydiff",
+  "knorm",
   "random",
 ];
+
+/** Policies that drop nothing after the prompt. */
+const LASTING = ["snapkv", "pyramidkv", "expected_attention", "massfold"];
 
 Deno.test("under every policy a budget of the whole text changes nothing", async () => {
   const plain = await loadBundled();
@@ -31,9 +41,15 @@ Deno.test("under every policy a budget of the whole text changes nothing", async
 });
 
 Deno.test("a prompt longer than the cache streams through it, and the report tells what is left", async () => {
-  for (const policy of [...NAMES, "keyformer:every=8", "h2o:pyramid=4"]) {
+  const systems: readonly PlanOptions[] = [
+    ...[...NAMES, "keyformer:every=8", "h2o:pyramid=4"].map((policy) => ({ policy })),
+    { policy: "expected_attention", budgetRule: "adakv", victims: "mass_fold" },
+    { policy: "h2o", victims: "mass_fold" },
+  ];
+  for (const system of systems) {
+    const policy = system.policy as string;
     for (const kvType of ["q8_0", { k: "f16", v: "q4_0" }] as const) {
-      const model = await loadBundled({ policy, budget: 64, chunk: 32, kvType });
+      const model = await loadBundled({ ...system, budget: 64, chunk: 32, kvType });
       const sequence = model.sequence();
       const { tokens, promptTokens } = await generate(sequence, LONG_TEXT, { maxTokens: 20, ignoreEos: true })
         .result();
@@ -43,7 +59,7 @@ Deno.test("a prompt longer than the cache streams through it, and the report tel
       assert(report.slots <= report.capacity && report.peakSlots <= report.capacity);
       const read = promptTokens.length + 19;
       const mean = report.kept.reduce((sum, { mean }) => sum + mean, 0) / report.kept.length;
-      const held = 64 + (policy === "snapkv" ? 19 : policy.endsWith("every=8") ? 3 : 0);
+      const held = 64 + (LASTING.includes(policy) ? 19 : policy.endsWith("every=8") ? 3 : 0);
       assert(Math.abs(mean * read - held) < 2, `${policy}: ${mean * read} slots held, ${held} expected`);
       assert(report.kept.every(({ min, mean, max }) => min <= mean && mean <= max && max <= 1));
       assert(report.usedBytes <= report.bytes);

@@ -52,7 +52,13 @@ Deno.test("options that do not make sense are refused by name", () => {
     [{ policy: "snapkv", budget: 0.01 }, "at least 33 slots"],
     [{ policy: "window", budget: "1kB" }, "budget"],
     [{ policy: "window", prefill: "lazy" as "whole" }, "prefill"],
-    [{ policy: "window", positions: "compact" }, "positions"],
+    [{ policy: "window", positions: "newest" as "compact" }, "original or compact"],
+    [{ positions: "compact" }, "a policy beside it"],
+    [
+      { policy: "snapkv", prefill: "whole", positions: "compact", storage: "kivi" },
+      "kivi codes keys where their token stood",
+    ],
+    [{ policy: "expected_attention", positions: "compact" }, "expects queries at positions of the text"],
     [{ policy: "keyformer:score=shared,pyramid=4", budget: 200 }, "budget per layer"],
     [{ budget: 0.5 }, "a policy beside it"],
     [{ policy: "full", prefill: "whole" }, "a policy beside it"],
@@ -60,8 +66,12 @@ Deno.test("options that do not make sense are refused by name", () => {
   for (const [options, message] of bad) {
     assertThrows(() => plan(options), OptionError, message, JSON.stringify(options));
   }
-  const learned = { positions: "learned" } as const;
-  assertThrows(() => plan({ policy: "window", positions: "compact" }, learned), OptionError, "learned");
+  const compact = { policy: "window", positions: "compact" } as const;
+  assertThrows(() => plan(compact, { positions: "learned" }), OptionError, "learned positions are part of");
+  assertThrows(() => plan(compact, { positions: "none" }), OptionError, "the model has no positions");
+  // A policy's own wish is no order.
+  assertEquals(plan({ policy: "streaming_llm" }).positions, "compact");
+  assertEquals(plan({ policy: "streaming_llm" }, { positions: "learned" }).positions, "original");
 });
 
 Deno.test("a streamed prompt gets slots for the budget and a chunk, a whole one for all of it", () => {

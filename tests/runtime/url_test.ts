@@ -6,7 +6,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SourceError } from "../../src/error.ts";
 import { GgmlType, openModel } from "../../src/gguf/mod.ts";
-import { openSource, type SourceOptions } from "../../src/runtime/open_source.ts";
+import { openSource } from "../../src/runtime/open_source.ts";
+import type { SourceOptions } from "../../src/runtime/source_options.ts";
 import { readAll } from "../gguf/read.ts";
 import { writeGguf } from "../gguf/writer.ts";
 

@@ -5,19 +5,19 @@ import { Arena } from "../../src/memory/arena.ts";
 import { Layout } from "../../src/memory/handles.ts";
 import { placeRegions, regionOffset } from "../../src/memory/plan.ts";
 import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
-import { KernelRow } from "../../src/sample/kernel_row.ts";
+import { KernelRow, laySurvivors } from "../../src/sample/kernel_row.ts";
 import { MAX_SURVIVORS } from "../../src/sample/logits.ts";
 import { PlainRow } from "./plain_row.ts";
 
 const MAX_VOCAB = 1200;
 
 for (const binary of ["simd128", "relaxed"] as const) {
-  const plan = placeRegions([{ name: "output", bytes: 4 * MAX_VOCAB + 8 * MAX_SURVIVORS }]);
+  const plan = placeRegions([{ name: "output", bytes: 5 * MAX_VOCAB + 8 * MAX_SURVIVORS }]);
   const kernels = await instantiateKernels(await kernelModule(binary), plan.totalBytes);
   const arena = new Arena(kernels.buffer, plan);
   const layout = new Layout(regionOffset(plan, "output"));
   const logits = layout.floats(MAX_VOCAB);
-  const space = { ids: layout.words(MAX_SURVIVORS), values: layout.floats(MAX_SURVIVORS) };
+  const space = laySurvivors(MAX_VOCAB, layout);
 
   Deno.test(`KernelRow does what plain TypeScript does (${binary})`, () => {
     const number = fc.float({ min: -40, max: 40, noNaN: true });
@@ -44,6 +44,12 @@ for (const binary of ["simd128", "relaxed"] as const) {
             assertEquals(row.top(k), plain.top(k));
           }
           assertAlmostEquals(row.logSumExp(), plain.logSumExp(), 1e-4);
+          for (const one of [row, plain]) {
+            one.mask.fill(0);
+            for (const id of [0, ...ids]) one.mask[id >>> 5] |= 1 << (id & 31);
+            one.keep();
+          }
+          assertEquals(row.view(), plain.view());
         },
       ),
       { numRuns: 60 },

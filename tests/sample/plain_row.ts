@@ -2,10 +2,12 @@
 import type { LogitsRow, Penalties, TopLogits } from "../../src/sample/logits.ts";
 
 export class PlainRow implements LogitsRow {
+  readonly mask: Uint32Array;
   readonly #logits: Float32Array;
 
   constructor(logits: ArrayLike<number>) {
     this.#logits = Float32Array.from(logits);
+    this.mask = new Uint32Array(Math.ceil(logits.length / 32));
   }
 
   get nVocab(): number {
@@ -41,6 +43,12 @@ export class PlainRow implements LogitsRow {
       this.#logits[ids[i]] = (x > 0 ? x / p.repetition : x * p.repetition) - p.frequency * counts[i] -
         p.presence;
     }
+  }
+
+  keep(): void {
+    this.#logits.forEach((_, id) => {
+      if ((this.mask[id >>> 5] >>> (id & 31) & 1) === 0) this.#logits[id] = -Infinity;
+    });
   }
 
   view(): Float32Array {

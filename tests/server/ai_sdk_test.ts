@@ -11,7 +11,7 @@ import { testServer } from "./serve.ts";
 const node = await tool("node");
 
 Deno.test({
-  name: "generateText and streamText run on locket(model) without HTTP",
+  name: "generateText, streamText, generateObject and tools run on locket(model) without HTTP",
   ignore: node === undefined,
 }, async () => {
   const model = new URL("../../models/locket-books-q8_0.gguf", import.meta.url).pathname;
@@ -28,6 +28,10 @@ Deno.test({
     usage: [3, 12],
     four: [text, text, text, text],
     aborted: "rejected",
-    warned: ["responseFormat"],
+    object: true,
+    steps: ["tool-calls", "tool-calls"],
+    asked: true,
+    streamedCalls: true,
+    warned: ["tool search"],
   });
 });

@@ -101,8 +101,27 @@ Deno.test("what can't be answered is refused in OpenAI's shape", async () => {
       400,
       "invalid_value",
     ],
-    ["/v1/chat/completions", { messages, tools: [{}] }, 400, "invalid_value", "tools"],
-    ["/v1/chat/completions", { messages, response_format: { type: "json_object" } }, 400, "invalid_value"],
+    ["/v1/chat/completions", { messages, tools: [{}] }, 400, "invalid_value", "tools.0.type"],
+    ["/v1/chat/completions", { messages, tool_choice: "required" }, 400, "invalid_value", "tool_choice"],
+    ["/v1/chat/completions", { messages, top_logprobs: 3 }, 400, "invalid_value", "top_logprobs"],
+    ["/v1/chat/completions", { messages, functions: [] }, 400, "unknown_parameter", "functions"],
+    ["/v1/chat/completions", { messages, reasoning_effort: "low" }, 400, "unknown_parameter"],
+    [
+      "/v1/chat/completions",
+      { messages, stream_options: { x: 1 } },
+      400,
+      "invalid_value",
+      "stream_options.x",
+    ],
+    ["/v1/chat/completions", { messages, modalities: ["audio"] }, 400, "invalid_value", "modalities.0"],
+    [
+      "/v1/chat/completions",
+      { messages: [{ role: "user", content: "x", audio: { id: "x" } }] },
+      400,
+      "invalid_value",
+    ],
+    ["/v1/completions", { ...GREEDY, tools: [] }, 400, "unknown_parameter", "tools"],
+    ["/v1/completions", { ...GREEDY, grammar: "x" }, 400, "unknown_parameter", "grammar"],
     ["/v1/responses", {}, 404, "unknown_url"],
   ];
   for (const [path, body, status, code, param] of cases) {
@@ -113,6 +132,17 @@ Deno.test("what can't be answered is refused in OpenAI's shape", async () => {
     if (param !== undefined) assertEquals(error.param, param);
   }
   assertEquals(await metric(api, "locket_requests_running"), 0);
+});
+
+Deno.test("fields of OpenAI's own service, and empty ones, mean nothing here", async () => {
+  await using api = await testServer();
+  const { choices } = await (await api.post("/v1/completions", GREEDY)).json();
+  const more = {
+    ...{ user: "me", metadata: { a: "b" }, store: true, service_tier: "auto", safety_identifier: "x" },
+    ...{ functions: null, function_call: null, reasoning_effort: null, stop: null, logit_bias: null },
+  };
+  const same = await api.post("/v1/completions", { ...GREEDY, ...more });
+  assertEquals((await same.json()).choices, choices);
 });
 
 Deno.test("a key is asked for where one is set, but not for the state of health", async () => {

@@ -4,7 +4,7 @@
  */
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import { generateText, streamText } from "ai";
+import { generateObject, generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
 const [app, path] = process.argv.slice(2);
 const { resolve } = createRequire(new URL("package.json", app));
@@ -27,8 +27,31 @@ const aborted = await generateText({ ...call, maxOutputTokens: 400, abortSignal 
 const { warnings } = await model.doGenerate({
   prompt: [{ role: "user", content: [{ type: "text", text: "x" }] }],
   maxOutputTokens: 1,
-  responseFormat: { type: "json" },
+  tools: [{ type: "provider", id: "x.search", name: "search", args: {} }],
 });
+
+const schema = {
+  type: "object",
+  properties: { city: { type: "string", maxLength: 12 } },
+  required: ["city"],
+  additionalProperties: false,
+};
+const isPlace = ({ city, ...more }) => city.length <= 12 && Object.keys(more).length === 0;
+const long = { ...call, temperature: 1, seed: 1, maxOutputTokens: 160 };
+const { object } = await generateObject({ ...long, schema: jsonSchema(schema) });
+const asked = [];
+const weather = tool({
+  description: "The weather now",
+  inputSchema: jsonSchema(schema),
+  execute: (input) => asked.push(isPlace(input)) && "3 degrees",
+});
+const calling = { ...long, tools: { weather }, toolChoice: { type: "tool", toolName: "weather" } };
+// the second step reads the result of the first
+const { steps } = await generateText({ ...calling, stopWhen: stepCountIs(2) });
+let streamedCalls = 0;
+for await (const part of streamText(calling).fullStream) {
+  if (part.type === "tool-call" && isPlace(part.input)) streamedCalls++;
+}
 
 console.log(JSON.stringify({
   text,
@@ -37,5 +60,9 @@ console.log(JSON.stringify({
   usage: [usage.inputTokens, usage.outputTokens],
   four,
   aborted,
+  object: isPlace(object),
+  steps: steps.map(({ finishReason }) => finishReason),
+  asked: asked.length === 3 && asked.every(Boolean),
+  streamedCalls: streamedCalls > 0,
   warned: warnings.map(({ feature }) => feature),
 }));

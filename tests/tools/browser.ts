@@ -23,6 +23,33 @@ export interface OpenedPage extends AsyncDisposable {
   readonly errors: readonly string[];
 }
 
+/** A page in a browser whose profile outlives it. */
+export interface ProfilePage extends AsyncDisposable {
+  readonly page: Page;
+  /** Ends the browser as a failing machine does: nothing is written any more. */
+  crash(): Promise<void>;
+}
+
+/** Opens a page with what earlier ones of the same profile have stored. */
+export async function openProfile(url: string, profile: string): Promise<ProfilePage> {
+  const context = await playwright.launchPersistentContext(profile, {
+    executablePath: await chromium(),
+    args: ["--no-sandbox", "--disable-gpu"],
+  });
+  const page = await context.newPage();
+  await page.goto(url);
+  return {
+    page,
+    async crash() {
+      const gone = new Promise((resolve) => context.once("close", resolve));
+      const session = await context.newCDPSession(page);
+      await session.send("Browser.crash").catch(() => {});
+      await gone;
+    },
+    [Symbol.asyncDispose]: () => context.close(),
+  };
+}
+
 /** Serves files by path. */
 export function serveFiles(
   files: Readonly<Record<string, PageFile>>,

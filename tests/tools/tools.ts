@@ -50,6 +50,14 @@ export async function tool(name: "node" | "bun" | "workerd"): Promise<string | u
   console.warn(`SKIPPED: ${name} does not run on this machine`);
 }
 
+/** The command that starts wrangler, in a Node that is new enough; `undefined` where there is none. */
+export async function wrangler(): Promise<readonly string[] | undefined> {
+  const node = await tool("node");
+  return node === undefined
+    ? undefined
+    : [node, new URL("node_modules/wrangler/bin/wrangler.js", tools).pathname];
+}
+
 /** @returns Whether they are there. */
 async function installTools(): Promise<boolean> {
   const wanted = JSON.stringify(
@@ -153,7 +161,16 @@ export async function bundleApp(entry: URL, conditions: readonly string[]): Prom
   const node = await tool("node");
   const esbuild = new URL("node_modules/esbuild-wasm/bin/esbuild", tools).pathname;
   const text = await output([
-    ...[node!, esbuild, entry.pathname, "--bundle", "--format=esm", "--target=es2022", "--log-level=error"],
+    ...[
+      node!,
+      esbuild,
+      entry.pathname,
+      "--bundle",
+      "--minify",
+      "--format=esm",
+      "--target=es2022",
+      "--log-level=error",
+    ],
     ...[
       `--conditions=${conditions.join()}`,
       "--external:*.wasm",

@@ -14,6 +14,16 @@ export interface WorkerOptions {
   readonly bindings?: Readonly<Record<string, unknown>>;
   /** Buckets with the files that lie in them. */
   readonly r2?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  readonly kvNamespaces?: readonly string[];
+  /** Folders in which KV and caches outlive the Worker; without them they are new each time. */
+  readonly kvPersist?: string;
+  readonly cachePersist?: string;
+  readonly r2Persist?: string;
+  /** Durable Objects by binding, and the folder in which they outlive the Worker. */
+  readonly durableObjects?: Readonly<
+    Record<string, { readonly className: string; readonly useSQLite: true }>
+  >;
+  readonly durableObjectsPersist?: string;
   /** A folder of static assets, bound as `ASSETS`. */
   readonly assets?: { readonly directory: string; readonly binding: string };
 }
@@ -25,6 +35,8 @@ export interface ServedWorker extends AsyncDisposable {
   readonly inspector: string;
   /** Process of workerd. */
   readonly pid: number;
+  /** Ends it as a failing machine does: nothing is written any more. */
+  crash(): void;
 }
 
 /** Whether workerd runs on this machine; says so aloud where not. */
@@ -32,13 +44,17 @@ export async function hasWorkerd(): Promise<boolean> {
   return await tool("workerd") !== undefined && await tool("node") !== undefined;
 }
 
+/** Scripts that have been bundled, by their entry. */
+const bundled = new Map<string, Promise<string>>();
+
 /** Bundles a Worker and serves it on loopback. */
 export async function serveWorker(entry: URL, options: WorkerOptions = {}): Promise<ServedWorker> {
   const { data = {}, compatibilityDate = "2026-07-01", ...more } = options;
   const app = await installedApp();
-  const script = await bundleApp(entry, ["workerd", "worker", "browser"]);
+  const script = bundled.get(entry.href) ?? bundleApp(entry, ["workerd", "worker", "browser"]);
+  bundled.set(entry.href, script);
   const scriptFile = await Deno.makeTempFile({ suffix: ".js" });
-  await Deno.writeTextFile(scriptFile, script);
+  await Deno.writeTextFile(scriptFile, await script);
   const wasm = (name: string) =>
     new URL(`node_modules/@locket/locket/src/kernels/wasm/${name}.wasm`, app).pathname;
   // imports are kept as written in our package, relative to its own folder
@@ -65,10 +81,16 @@ export async function serveWorker(entry: URL, options: WorkerOptions = {}): Prom
     if (done) throw new Error(`workerd did not start: ${text}`);
     text += value;
   }
+  const served = JSON.parse(text.split("\n", 1)[0]);
   return {
-    ...JSON.parse(text.split("\n", 1)[0]),
+    ...served,
+    crash() {
+      Deno.kill(served.pid, "SIGKILL");
+      child.kill("SIGKILL");
+    },
     async [Symbol.asyncDispose]() {
-      await child.stdin.close();
+      // of a process that has crashed it can't be closed
+      await child.stdin.close().catch(() => {});
       while (!(await lines.read()).done);
       await child.status;
       await Deno.remove(scriptFile);

@@ -32,6 +32,7 @@ export const corm: PolicyEntry = {
       scores: "kvHead",
       promptRows: "all",
       steps: true,
+      ranks: "order",
       observe: (layer) => layer.add({ reduce }),
       reduce(layer) {
         const recent = slotsOf(share, layer.budget);

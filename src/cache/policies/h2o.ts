@@ -25,6 +25,7 @@ export const h2o: PolicyEntry = {
       scores: "kvHead",
       promptRows: "all",
       steps: true,
+      ranks: "attention",
       observe: (layer) => layer.add(options),
       reduce: (layer) => layer.keep({ budget: layer.budget, sinks, recent: slotsOf(recent, layer.budget) }),
     };

@@ -48,6 +48,7 @@ export const keyformer: PolicyEntry = {
       shared: values.text("score") === "shared",
       promptRows: values.text("queries") === "all" ? "all" : 1,
       steps: true,
+      ranks: "attention",
       observe: (layer) => layer.add({ noise, seed, tau: tau(layer.step) }),
       reduce: (layer) => layer.keep({ budget: layer.budget, sinks, recent: slotsOf(recent, layer.budget) }),
     };

@@ -5,13 +5,24 @@
  */
 import type { Policy } from "../policy.ts";
 import { everyNSteps, pyramid } from "../wrappers.ts";
+import { anchor } from "./anchor.ts";
 import { corm } from "./corm.ts";
+import { elastic } from "./elastic.ts";
+import { expectedAttention } from "./expected_attention.ts";
+import { cascading } from "./cascading.ts";
 import { full } from "./full.ts";
 import { h2o } from "./h2o.ts";
+import { keydiff } from "./keydiff.ts";
+import { kCenter } from "./k_center.ts";
 import { keyformer } from "./keyformer.ts";
+import { knorm } from "./knorm.ts";
+import { massfold } from "./massfold.ts";
 import { findEntry, type Param, type PolicyEntry, readValues } from "./params.ts";
+import { pyramidkv } from "./pyramidkv.ts";
 import { random } from "./random.ts";
+import { sepllm } from "./sepllm.ts";
 import { snapkv } from "./snapkv.ts";
+import { subgen } from "./subgen.ts";
 import { streamingLlm } from "./streaming_llm.ts";
 import { tova } from "./tova.ts";
 import { window } from "./window.ts";
@@ -23,11 +34,22 @@ export const POLICIES: readonly PolicyEntry[] = [
   full,
   window,
   streamingLlm,
+  cascading,
   h2o,
   keyformer,
   tova,
   snapkv,
+  pyramidkv,
+  expectedAttention,
+  massfold,
+  elastic,
   corm,
+  keydiff,
+  knorm,
+  sepllm,
+  anchor,
+  kCenter,
+  subgen,
   random,
 ];
 

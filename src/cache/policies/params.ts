@@ -122,6 +122,14 @@ export function recentParam(share: number): Param {
   };
 }
 
+/** Room after a prompt, of policies that drop nothing then. */
+export const RESERVE: Param = {
+  default: 256,
+  help: "Tokens after a streamed prompt that there is room for",
+  least: 1,
+  whole: true,
+};
+
 /** Seed of a policy that draws. */
 export const SEED: Param = {
   default: 12345,

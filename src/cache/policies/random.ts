@@ -17,6 +17,7 @@ export const random: PolicyEntry = {
       scores: "none",
       promptRows: "none",
       steps: true,
+      ranks: "order",
       reduce(layer) {
         const { budget } = layer;
         layer.randomise(seed);

@@ -1,4 +1,4 @@
-import type { PolicyEntry } from "./params.ts";
+import { type PolicyEntry, RESERVE } from "./params.ts";
 
 /**
  * The end of a prompt tells what the answer will need: attention of its last `window` rows, pooled over neighbours so
@@ -19,12 +19,7 @@ export const snapkv: PolicyEntry = {
     },
     pool: { default: 5, help: "Slots pooled together, an odd number", least: 1, most: 63, whole: true },
     pooling: { default: "avg", help: "Mean or largest of them", oneOf: ["avg", "max"] },
-    reserve: {
-      default: 256,
-      help: "Tokens after a streamed prompt that there is room for",
-      least: 1,
-      whole: true,
-    },
+    reserve: RESERVE,
   },
   create: (values) => {
     const [window, width, reserve] = ["window", "pool", "reserve"].map((name) => values.number(name));
@@ -37,6 +32,7 @@ export const snapkv: PolicyEntry = {
       promptRows: window,
       steps: false,
       reserve,
+      ranks: "attention",
       observe: (layer) => layer.add(),
       reduce(layer) {
         layer.pool({ width, max, recent: window });

@@ -1,9 +1,9 @@
 import type { PolicyEntry } from "./params.ts";
 
-/** Attention sinks and a recent window. The paper renumbers what is kept; here tokens keep their positions. */
+/** Attention sinks and a recent window, at their places in the cache. */
 export const streamingLlm: PolicyEntry = {
   name: "streaming_llm",
-  summary: "Keeps the first tokens (attention sinks) and the latest, at their original positions",
+  summary: "Keeps the first tokens (attention sinks) and the latest; positions are those in the cache",
   source: "arXiv 2309.17453",
   cost: "nothing",
   params: { sinks: { default: 4, help: "First tokens of the text that always stay", least: 0, whole: true } },
@@ -13,6 +13,7 @@ export const streamingLlm: PolicyEntry = {
       name: "streaming_llm",
       params: values.all,
       minBudget: sinks + 2,
+      positions: "compact",
       scores: "none",
       promptRows: "none",
       steps: true,

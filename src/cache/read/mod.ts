@@ -5,10 +5,14 @@
  */
 import { findEntry, readValues } from "../policies/params.ts";
 import type { ReadEntry, ReadPlan, StorageSetting } from "../storage.ts";
+import { anchor } from "./anchor.ts";
 import { dense } from "./dense.ts";
+import { quest } from "./quest.ts";
+import { squeezed } from "./squeezed.ts";
+import { subgen } from "./subgen.ts";
 
 /** Every reader by name. */
-export const READERS: readonly ReadEntry[] = [dense];
+export const READERS: readonly ReadEntry[] = [dense, quest, squeezed, subgen, anchor];
 
 /**
  * The reader that `NAME[:key=value,…]` stands for; `null` for `dense`.

@@ -5,6 +5,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[macro_use]
 mod checked;
 mod attention;
+mod cascade;
 mod codec;
 mod elementwise;
 mod embedding;

@@ -134,12 +134,12 @@ pub fn policy_cut(
     }
 }
 
-/// Empties the slot of each head with `index` occupied ones at earlier positions.
+/// Empties the slot of each head with `index` occupied ones at earlier positions until at most `budget` are occupied.
 #[wasm_bindgen]
-pub fn policy_evict_at(slots: u32, n_kv_heads: u32, capacity: u32, index: u32) {
+pub fn policy_evict_at(slots: u32, n_kv_heads: u32, capacity: u32, index: u32, budget: u32) {
     let n_slots = slots_words(n_kv_heads, capacity);
     checked!(write(slots, 4 * n_slots));
-    unsafe { cut::at(write(slots, n_slots), capacity as usize, index as usize) }
+    unsafe { cut::at(write(slots, n_slots), capacity as usize, index as usize, budget as usize) }
 }
 
 /// Empties slots of a layer but `total` of all heads together: positions below `first` and from `last` on stay, then the

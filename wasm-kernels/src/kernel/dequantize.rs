@@ -1,17 +1,16 @@
 //! Rows of a weight matrix as f32: the embedding look-up. Values are those of the `gguf` package to the bit.
 use super::matmul_float::Float;
+use super::panel::{Panel, COLUMNS};
 use super::weights::Weights;
-use crate::quant::{Format, Unpacked};
+use crate::quant::Masks;
 
 /// `out[i] = w[ids[i]]`.
-pub fn dequantize_rows<F: Format>(out: &mut [f32], w: Weights, ids: &[u32]) {
-    let mut block = Unpacked::EMPTY;
+pub fn dequantize_rows(out: &mut [f32], w: Weights, ids: &[u32]) {
+    let (mut panel, masks) = (Panel::EMPTY, Masks::new());
     for (out, &id) in out.chunks_exact_mut(w.n_cols).zip(ids) {
-        for (i, out) in out.chunks_exact_mut(F::COLUMNS).enumerate() {
-            w.unpack::<F>(id as usize, i * F::COLUMNS, &mut block);
-            for (column, out) in out.iter_mut().enumerate() {
-                *out = block.value(column);
-            }
+        for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
+            panel.fill(w, &[id as usize & !3], i * COLUMNS, out.len(), &masks);
+            panel.values(w, id as usize & 3, out, &masks);
         }
     }
 }

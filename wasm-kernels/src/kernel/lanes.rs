@@ -31,29 +31,17 @@ pub fn store_some(x: &mut [f32], v: v128) {
     x.copy_from_slice(&lanes[..x.len()]);
 }
 
-/// Lane j of vector i becomes lane i of vector j.
-#[inline(always)]
-pub fn transpose([a, b, c, d]: [v128; 4]) -> [v128; 4] {
-    let (ab, cd) = (i32x4_shuffle::<0, 4, 1, 5>(a, b), i32x4_shuffle::<0, 4, 1, 5>(c, d));
-    let (ab2, cd2) = (i32x4_shuffle::<2, 6, 3, 7>(a, b), i32x4_shuffle::<2, 6, 3, 7>(c, d));
-    [
-        i64x2_shuffle::<0, 2>(ab, cd),
-        i64x2_shuffle::<1, 3>(ab, cd),
-        i64x2_shuffle::<0, 2>(ab2, cd2),
-        i64x2_shuffle::<1, 3>(ab2, cd2),
-    ]
-}
-
-/// `x[i] = f(x[i])`.
+/// `x[i] = f(x[i])`. `f`, which may be long, is there once: the padded rest takes its turn in the loop.
 #[inline(always)]
 pub fn map(x: &mut [f32], f: impl Fn(v128) -> v128) {
     let (quads, rest) = x.as_chunks_mut::<4>();
-    for quad in quads {
+    let mut padded = [0.0; 4];
+    padded[..rest.len()].copy_from_slice(rest);
+    for i in 0..=quads.len() {
+        let quad = quads.get_mut(i).unwrap_or(&mut padded);
         store(quad, f(load(quad)));
     }
-    if !rest.is_empty() {
-        store_some(rest, f(load_some(rest, 0.0)));
-    }
+    rest.copy_from_slice(&padded[..rest.len()]);
 }
 
 /// `x[i] = f(x[i], y[i])`, both equally long.

@@ -18,6 +18,12 @@ pub fn max(x: &[f32]) -> f32 {
     max_lane(fold(x, f32x4_splat(f32::NEG_INFINITY), f32::NEG_INFINITY, |max, v| f32x4_pmax(max, v)))
 }
 
+/// Largest value without its sign; NaN counts as 0.
+#[inline(always)]
+pub fn largest_size(x: &[f32]) -> f32 {
+    max_lane(fold(x, f32x4_splat(0.0), 0.0, |max, v| f32x4_pmax(max, f32x4_abs(v))))
+}
+
 /// Index of the largest value, the lowest of equals; NaN counts as -infinity.
 pub fn argmax(x: &[f32]) -> u32 {
     let max = max(x);
@@ -59,6 +65,10 @@ pub fn add_at(logits: &mut [f32], ids: &[u32], values: &[f32]) {
 pub fn keep(logits: &mut [f32], mask: &[u32]) {
     for (logits, &bits) in logits.chunks_mut(32).zip(mask) {
         if bits == u32::MAX {
+            continue;
+        }
+        if bits == 0 {
+            logits.fill(f32::NEG_INFINITY);
             continue;
         }
         for (i, logit) in logits.iter_mut().enumerate() {

@@ -10,13 +10,14 @@
 //! ```
 //! The panel (10 to 20 KB) and 4 tokens' activations (3 KB) stay in the first cache, all tokens' activations in the
 //! second.
-use super::last_rows::last_rows;
-use super::matvec::dot;
+use super::formats::Decode;
+use super::lanes::{self, load_some, store_some};
+use super::matvec::ABREAST;
 use super::panel::{Panel, COLUMNS, GROUPS};
 use super::quantize::{quantized_bytes, BLOCK};
 use super::tile::{diagonals, tile, Shape, TOKENS};
 use super::weights::Weights;
-use crate::quant::{Format, Group, Masks};
+use crate::quant::{Group, Masks};
 use crate::simd::*;
 
 /// Rows `out[token][0..n_rows]` of a product; with `accumulate`, it is added to what is there.
@@ -28,68 +29,50 @@ pub struct Product<'a> {
     pub accumulate: bool,
 }
 
-pub fn matmul<F: Format>(product: &mut Product, w: Weights) {
-    matmul_with::<F>(product, w, &Masks::new());
+pub fn matmul(product: &mut Product, w: Weights) {
+    matmul_with(product, w, &Masks::new());
 }
 
-#[inline(never)]
-fn matmul_with<F: Format>(product: &mut Product, w: Weights, masks: &Masks) {
+fn matmul_with(product: &mut Product, w: Weights, masks: &Masks) {
     let fours = product.n_tokens & !3;
     if fours > 0 {
-        panels::<F>(product, w, fours, masks);
+        panels(product, w, fours, masks);
     }
     for token in fours..product.n_tokens {
-        if F::WIDE && !masks.wide.whole {
-            vectors::<F, 1, true>(product, w, token, masks);
-        } else {
-            match F::PARTS {
-                2 => vectors::<F, 4, false>(product, w, token, masks),
-                _ => vectors::<F, 2, false>(product, w, token, masks),
-            }
-        }
+        let out = &mut product.out[token * w.n_rows..][..w.n_rows];
+        let x = product.x[token * quantized_bytes(w.n_cols)..].as_ptr();
+        vectors(out, w, x, product.accumulate, masks);
     }
-    last_rows(product, w, F::COLUMNS, |w, row, column, block| w.unpack::<F>(row, column, block));
 }
 
-/// One token: the matrix in `G` parts, a group of each side by side.
+/// One token: the matrix in as many parts as groups go side by side, one of each at a time.
 ///
 /// Far apart, because the hardware fetches ahead of one stream per page of memory, and not across its end: a single
 /// stream reads less than half of what four can.
-fn vectors<F: Format, const G: usize, const SPLIT: bool>(
-    product: &mut Product,
-    w: Weights,
-    token: usize,
-    masks: &Masks,
-) {
-    let groups = w.n_rows / 4;
-    let part = groups / G;
-    for i in 0..part {
-        some_groups::<F, G, SPLIT>(product, w, token, core::array::from_fn(|g| g * part + i), masks);
+fn vectors(out: &mut [f32], w: Weights, x: *const u8, accumulate: bool, masks: &Masks) {
+    let Decode { abreast, dot } = w.format.decode(masks);
+    let (whole, n_blocks) = (w.n_rows / 4, w.n_cols / w.format.columns);
+    let part = whole / abreast;
+    // The last round may have too few groups for all places: the last of them is computed several times.
+    for i in 0..part + (whole > abreast * part) as usize {
+        let group = |g: usize| if i < part { g.min(abreast - 1) * part + i } else { (abreast * part + g).min(whole - 1) };
+        let rows: [usize; ABREAST] = core::array::from_fn(|g| 4 * group(g));
+        let mut sums = rows.map(|row| load_or_zero(&out[row..row + 4], accumulate));
+        // SAFETY: there are as many rows and columns.
+        unsafe { dot(&mut sums, &rows.map(|row| w.group(row, 0)), n_blocks, x, masks) };
+        for (row, sum) in rows.into_iter().zip(sums).take(abreast) {
+            store(&mut out[row..row + 4], sum);
+        }
     }
-    if G * part < groups {
-        // The last group takes the places of those that are missing: computed several times, with the same result.
-        some_groups::<F, G, SPLIT>(product, w, token, core::array::from_fn(|g| (G * part + g).min(groups - 1)), masks);
-    }
-}
-
-/// One token, the groups with these numbers.
-#[inline(never)]
-fn some_groups<F: Format, const G: usize, const SPLIT: bool>(
-    product: &mut Product,
-    w: Weights,
-    token: usize,
-    groups: [usize; G],
-    masks: &Masks,
-) {
-    let out = &mut product.out[token * w.n_rows..][..w.n_rows];
-    let mut acc = groups.map(|group| load_or_zero(&out[4 * group..], product.accumulate));
-    let start = groups.map(|group| w.group::<F>(4 * group, 0).as_ptr());
-    unsafe {
-        let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols));
-        dot::<F, G, SPLIT>(&mut acc, start, w.n_cols / F::COLUMNS, x, masks);
-    }
-    for (group, acc) in groups.into_iter().zip(acc) {
-        store(&mut out[4 * group..], acc);
+    let last = &mut out[4 * whole..];
+    if !last.is_empty() {
+        let mut sums = [load_or_zero(last, accumulate); ABREAST];
+        for column in (0..w.n_cols).step_by(w.format.columns) {
+            let block = w.last_group(column);
+            // SAFETY: one block, and the activations of its columns.
+            unsafe { dot(&mut sums, &[block.as_ptr(); ABREAST], 1, x.add(quantized_bytes(column)), masks) };
+        }
+        store(last, sums[0]);
     }
 }
 
@@ -103,29 +86,28 @@ impl<const HALVES: bool, const OFFSET: bool, const SPLIT: bool> Shape for Like<H
 }
 
 /// The first `n_tokens` tokens, a multiple of four.
-fn panels<F: Format>(product: &mut Product, w: Weights, n_tokens: usize, masks: &Masks) {
+fn panels(product: &mut Product, w: Weights, n_tokens: usize, masks: &Masks) {
     let mut panel = Panel::EMPTY;
-    let rows = w.n_rows & !3;
-    for row in (0..rows).step_by(4 * GROUPS) {
+    for row in (0..w.n_rows).step_by(4 * GROUPS) {
         // Without a second group at the end the first one is computed twice.
-        let rows = [row, if row + 4 < rows { row + 4 } else { row }];
+        let rows = [row, if row + 4 < w.n_rows { row + 4 } else { row }];
         for column in (0..w.n_cols).step_by(COLUMNS) {
             let n = COLUMNS.min(w.n_cols - column);
-            panel.fill::<F>(w, rows, column, n, masks);
+            panel.fill(w, &rows, column, n, masks);
             let accumulate = product.accumulate || column > 0;
-            let place = Place { w, n_tokens, column, n, accumulate, bias: Group::bias::<F>(masks), masks };
+            let place = Place { w, n_tokens, column, n, accumulate, bias: w.format.bias(masks), masks };
             let groups = panel.0.each_ref();
             unsafe {
-                match (F::GROUP, F::OFFSET, F::WIDE && !masks.wide.whole) {
-                    (16, false, _) => tokens::<Like<true, false, false>, GROUPS>(product, groups, rows, place),
-                    (16, true, _) => tokens::<Like<true, true, false>, GROUPS>(product, groups, rows, place),
+                match (w.format.halves, w.format.offset, w.format.splits(masks)) {
+                    (true, false, _) => tokens::<Like<true, false, false>, GROUPS>(product, groups, rows, place),
+                    (true, true, _) => tokens::<Like<true, true, false>, GROUPS>(product, groups, rows, place),
                     (_, true, _) => tokens::<Like<false, true, false>, GROUPS>(product, groups, rows, place),
-                    (_, _, false) => tokens::<Like<false, false, false>, GROUPS>(product, groups, rows, place),
-                    (_, _, true) => {
+                    (_, _, true) if SecondOperand::MAY_BE_SEVEN_BITS => {
                         for (group, row) in groups.into_iter().zip(rows).take(if rows[0] == rows[1] { 1 } else { 2 }) {
                             tokens::<Like<false, false, true>, 1>(product, [group], [row], place);
                         }
                     }
+                    _ => tokens::<Like<false, false, false>, GROUPS>(product, groups, rows, place),
                 }
             }
         }
@@ -156,43 +138,49 @@ unsafe fn tokens<S: Shape, const G: usize>(
     Place { w, n_tokens, column, n, accumulate, bias, masks }: Place,
 ) {
     for token in (0..n_tokens).step_by(TOKENS) {
-        let at = |g: usize, t: usize| (token + t) * w.n_rows + rows[g];
+        // Of the last group, rows that there are.
+        let at = |g: usize, t: usize| (token + t) * w.n_rows + rows[g]..(token + t) * w.n_rows + (rows[g] + 4).min(w.n_rows);
         let mut acc: [[v128; TOKENS]; G] = core::array::from_fn(|g| {
-            diagonals(core::array::from_fn(|t| load_or_zero(&product.out[at(g, t)..], accumulate)))
+            diagonals(core::array::from_fn(|t| load_or_zero(&product.out[at(g, t)], accumulate)))
         });
         let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols) + column / 32 * TOKENS * BLOCK);
         tile::<S, G>(&mut acc, groups, n / 32, x, bias, masks);
         for (g, acc) in acc.into_iter().enumerate() {
             for (t, acc) in diagonals(acc).into_iter().enumerate() {
-                store(&mut product.out[at(g, t)..], acc);
+                store(&mut product.out[at(g, t)], acc);
             }
         }
     }
 }
 
-/// Four floats, or zeros.
+/// At most four floats, or zeros.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
 fn load_or_zero(from: &[f32], load: bool) -> v128 {
-    if load {
-        unsafe { v128_load(from[..4].as_ptr() as *const v128) }
-    } else {
-        f32x4_splat(0.0)
+    match from.first_chunk::<4>() {
+        _ if !load => f32x4_splat(0.0),
+        Some(from) => lanes::load(from),
+        None => load_some(from, 0.0),
     }
 }
 
+/// As many of the lanes as there is room for.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-fn store(to: &mut [f32], lanes: v128) {
-    unsafe { v128_store(to[..4].as_mut_ptr() as *mut v128, lanes) }
+fn store(to: &mut [f32], v: v128) {
+    match to.first_chunk_mut::<4>() {
+        Some(to) => lanes::store(to, v),
+        None => store_some(to, v),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::formats::BlockFormat;
     use crate::kernel::quantize::{block_of, quantize};
     use crate::kernel::weights::repack;
     use crate::oracle::{close, Random};
     use crate::quant::sample::sample;
-    use crate::quant::{with_format, Unpacked};
+    use crate::quant::{with_format, Format, Unpacked};
 
     /// (tokens, rows, blocks).
     const SHAPES: [(usize, usize, usize); 9] =
@@ -200,12 +188,13 @@ mod tests {
 
     /// Every combination of tails of rows, tokens and panels; some blocks with the extremes of codes and scales.
     fn check<F: Format>(type_id: u32) {
-        let mut random = Random(type_id as u64);
+        let (mut random, format) = (Random(type_id as u64), BlockFormat::by_id(type_id).unwrap());
         for (n_tokens, n_rows, blocks) in SHAPES {
             let n_cols = if F::COLUMNS == 32 { [32, 96, 544][blocks - 1] } else { 256 * blocks };
-            let mut bytes = sample(&mut random, type_id, n_rows * n_cols / F::COLUMNS);
-            repack::<F>(&mut bytes, &mut vec![0; 4 * n_cols / F::COLUMNS * F::BYTES], n_cols);
-            let w = Weights { bytes: &bytes, n_rows, n_cols };
+            let file = sample(&mut random, type_id, n_rows * n_cols / F::COLUMNS);
+            let mut bytes = file.clone();
+            repack(&mut bytes, &mut vec![0; 4 * n_cols / F::COLUMNS * F::BYTES], n_cols, format);
+            let w = Weights { bytes: &bytes, n_rows, n_cols, format };
             let x = random.floats(n_tokens * n_cols);
             let mut xq = vec![0; n_tokens * quantized_bytes(n_cols)];
             quantize(&mut xq, &x, n_tokens, n_cols);
@@ -214,10 +203,10 @@ mod tests {
             for (accumulate, second_operand) in [(false, 0), (true, 0), (true, 1)] {
                 let masks = Masks::with(eight_bits[second_operand]);
                 let mut out = before.clone();
-                matmul_with::<F>(&mut Product { out: &mut out, x: &xq, n_tokens, accumulate }, w, &masks);
+                matmul_with(&mut Product { out: &mut out, x: &xq, n_tokens, accumulate }, w, &masks);
                 for (i, &got) in out.iter().enumerate() {
                     let (t, row) = (i / n_rows, i % n_rows);
-                    let (sum, size) = naive::<F>(w, row, |column| block_of(&xq, n_tokens, n_cols, t, column));
+                    let (sum, size) = naive::<F>(&file, w, row, |column| block_of(&xq, n_tokens, n_cols, t, column));
                     close(got, sum + if accumulate { before[i] as f64 } else { 0.0 }, 1e-6 * size.max(1.0));
                 }
             }
@@ -225,12 +214,12 @@ mod tests {
     }
 
     /// The product of a row and the quantised activations in f64, and the sum of its terms' sizes.
-    fn naive<F: Format>(w: Weights, row: usize, x: impl Fn(usize) -> ([i8; 32], f32)) -> (f64, f64) {
+    fn naive<F: Format>(file: &[u8], w: Weights, row: usize, x: impl Fn(usize) -> ([i8; 32], f32)) -> (f64, f64) {
         let mut block = Unpacked::EMPTY;
         let (mut sum, mut size) = (0.0, 0.0);
         for column in 0..w.n_cols {
             if column % F::COLUMNS == 0 {
-                w.unpack::<F>(row, column, &mut block);
+                F::unpack(&file[(row * w.n_cols + column) / F::COLUMNS * F::BYTES..][..F::BYTES], &mut block);
             }
             let (codes, scale) = x(column);
             let x = codes[column % 32] as f64 * scale as f64;

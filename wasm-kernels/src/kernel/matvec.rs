@@ -17,20 +17,27 @@ use crate::simd::*;
 
 /// Parts of any format.
 const MAX_PARTS: usize = 4;
+/// Most groups side by side.
+pub const ABREAST: usize = 4;
 
-/// Adds to `acc` the products of `n_blocks` blocks of each group with the activations at `x`. `SPLIT` takes codes of 8
-/// bits apart.
+/// Adds to sums the products of `n_blocks` blocks of each group with the activations at `x`.
+pub type Dot =
+    unsafe fn(sums: &mut [v128; ABREAST], groups: &[*const u8; ABREAST], n_blocks: usize, x: *const u8, masks: &Masks);
+
+/// The `Dot` of the first `GROUPS` groups. `SPLIT` takes codes of 8 bits apart.
 ///
 /// # Safety
 /// `n_blocks` blocks of four rows are readable at each group, as many columns of activations at `x`.
-#[cfg_attr(target_arch = "wasm32", inline(always))]
+#[inline(never)]
 pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
-    acc: &mut [v128; GROUPS],
-    mut groups: [*const u8; GROUPS],
+    sums: &mut [v128; ABREAST],
+    groups: &[*const u8; ABREAST],
     n_blocks: usize,
     mut x: *const u8,
     masks: &Masks,
 ) {
+    let mut groups: [*const u8; GROUPS] = core::array::from_fn(|g| groups[g]);
+    let mut acc: [v128; GROUPS] = core::array::from_fn(|g| sums[g]);
     for _ in 0..n_blocks {
         let opened: [Opened; GROUPS] = core::array::from_fn(|g| F::open(groups[g], masks));
         for run in 0..masks.runs::<F>() {
@@ -58,6 +65,7 @@ pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
         }
         groups = groups.map(|group| group.add(4 * F::BYTES));
     }
+    sums[..GROUPS].copy_from_slice(&acc);
 }
 
 /// A field or four codes of a block.

@@ -9,7 +9,6 @@
 //!
 //! Tokens lie in fours as far as they go: the same block of four tokens is interleaved word by word, so that one load
 //! brings the same 4 columns, or the same field, of four tokens. The one to three last tokens are plain rows.
-use super::lanes::transpose;
 use crate::simd::*;
 
 /// Columns of a block.

@@ -50,14 +50,36 @@ pub fn rope(x: &mut [f32], table: &[f32], n_heads: usize, head_dim: usize, rope_
     }
 }
 
-fn turn(a: f32, b: f32, [cos, sin]: [f32; 2]) -> (f32, f32) {
-    (a * cos - b * sin, a * sin + b * cos)
+/// Four pairs `(a, b)`, turned.
+#[inline(always)]
+fn turn4(a: v128, b: v128, turns: &[f32; 8]) -> (v128, v128) {
+    let (cos, sin) = unzip(turns);
+    (f32x4_sub(f32x4_mul(a, cos), f32x4_mul(b, sin)), f32x4_add(f32x4_mul(a, sin), f32x4_mul(b, cos)))
+}
+
+/// The values at even places and those at odd ones.
+#[inline(always)]
+fn unzip(x: &[f32; 8]) -> (v128, v128) {
+    let [low, high] = x.as_chunks::<4>().0 else { unreachable!() };
+    let (low, high) = (load(low), load(high));
+    (i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high))
+}
+
+fn turn(a: &mut f32, b: &mut f32, [cos, sin]: [f32; 2]) {
+    (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
 }
 
 fn turn_neighbours(head: &mut [f32], row: &[f32]) {
-    for (pair, &turn_by) in head.as_chunks_mut::<2>().0.iter_mut().zip(row.as_chunks::<2>().0) {
-        let (a, b) = turn(pair[0], pair[1], turn_by);
-        *pair = [a, b];
+    let ((fours, rest), (turns, turn_rest)) = (head.as_chunks_mut::<8>(), row.as_chunks::<8>());
+    for (pairs, turns) in fours.iter_mut().zip(turns) {
+        let (a, b) = unzip(pairs);
+        let (a, b) = turn4(a, b, turns);
+        let [low, high] = pairs.as_chunks_mut::<4>().0 else { unreachable!() };
+        store(low, i32x4_shuffle::<0, 4, 1, 5>(a, b));
+        store(high, i32x4_shuffle::<2, 6, 3, 7>(a, b));
+    }
+    for ([a, b], &turns) in rest.as_chunks_mut::<2>().0.iter_mut().zip(turn_rest.as_chunks::<2>().0) {
+        turn(a, b, turns);
     }
 }
 
@@ -66,15 +88,13 @@ fn turn_halves(head: &mut [f32], row: &[f32]) {
     let (first, second) = head.split_at_mut(half);
     let ((firsts, first_rest), (seconds, second_rest)) = (first.as_chunks_mut::<4>(), second.as_chunks_mut::<4>());
     let (turns, turn_rest) = row.as_chunks::<8>();
-    for ((a, b), turn) in firsts.iter_mut().zip(seconds).zip(turns) {
-        let (low, high) = (load(turn[..4].try_into().unwrap()), load(turn[4..].try_into().unwrap()));
-        let (cos, sin) = (i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high));
-        let (x, y) = (load(a), load(b));
-        store(a, f32x4_sub(f32x4_mul(x, cos), f32x4_mul(y, sin)));
-        store(b, f32x4_add(f32x4_mul(x, sin), f32x4_mul(y, cos)));
+    for ((first, second), turns) in firsts.iter_mut().zip(seconds).zip(turns) {
+        let (a, b) = turn4(load(first), load(second), turns);
+        store(first, a);
+        store(second, b);
     }
-    for ((a, b), &turn_by) in first_rest.iter_mut().zip(second_rest).zip(turn_rest.as_chunks::<2>().0) {
-        (*a, *b) = turn(*a, *b, turn_by);
+    for ((a, b), &turns) in first_rest.iter_mut().zip(second_rest).zip(turn_rest.as_chunks::<2>().0) {
+        turn(a, b, turns);
     }
 }
 

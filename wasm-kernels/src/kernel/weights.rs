@@ -1,5 +1,6 @@
 //! A quantised weight matrix as it lies in memory, see `quant/interleave.rs`.
-use crate::quant::{interleave, unpack_lane, Format, Unpacked};
+use super::formats::BlockFormat;
+use crate::quant::{interleave, interleave_block};
 
 /// `n_rows` rows of `n_cols` columns.
 #[derive(Clone, Copy)]
@@ -7,77 +8,93 @@ pub struct Weights<'a> {
     pub bytes: &'a [u8],
     pub n_rows: usize,
     pub n_cols: usize,
+    pub format: &'static BlockFormat,
 }
 
-impl<'a> Weights<'a> {
-    /// The four interleaved rows from `row` on, from `column` on.
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    pub fn group<F: Format>(&self, row: usize, column: usize) -> &'a [u8] {
-        &self.bytes[(row * self.n_cols + 4 * column) / F::COLUMNS * F::BYTES..]
+impl Weights<'_> {
+    /// Whether the rows from `row` on are four that lie interleaved.
+    pub fn is_whole(&self, row: usize) -> bool {
+        row + 4 <= self.n_rows
     }
 
-    /// Takes the block of row `row` that starts at column `column` apart.
-    #[inline(never)]
-    pub fn unpack<F: Format>(&self, row: usize, column: usize, out: &mut Unpacked) {
-        if row < self.n_rows & !3 {
-            unpack_lane::<F>(self.group::<F>(row & !3, column), row & 3, out);
-        } else {
-            let start = (row * self.n_cols + column) / F::COLUMNS * F::BYTES;
-            F::unpack(&self.bytes[start..start + F::BYTES], out);
-        }
+    /// Where the four interleaved rows from `row` on are, from `column` on.
+    pub fn group(&self, row: usize, column: usize) -> *const u8 {
+        self.bytes[row * self.format.row_bytes(self.n_cols) + 4 * self.format.row_bytes(column)..].as_ptr()
+    }
+
+    /// The block at `column` of the last one to three rows, interleaved as if there were four: the last one repeated.
+    pub fn last_group(&self, column: usize) -> Block {
+        let mut group = Block([0; 4 * MAX_BYTES]);
+        let BlockFormat { bytes, half_floats, .. } = self.format;
+        let blocks = core::array::from_fn(|lane| {
+            let row = ((self.n_rows & !3) + lane).min(self.n_rows - 1);
+            &self.bytes[self.format.row_bytes(row * self.n_cols + column)..][..*bytes]
+        });
+        interleave_block(&mut group.0[..4 * bytes], blocks, half_floats);
+        group
+    }
+}
+
+/// Bytes of the largest block of any format.
+const MAX_BYTES: usize = 210;
+
+/// A block of four rows.
+pub struct Block([u8; 4 * MAX_BYTES]);
+
+impl Block {
+    pub fn as_ptr(&self) -> *const u8 {
+        self.0.as_ptr()
     }
 }
 
 /// Interleaves rows that lie as they were in the file, in place. `scratch` has room for four rows.
-pub fn repack<F: Format>(w: &mut [u8], scratch: &mut [u8], n_cols: usize) {
-    interleave(w, scratch, n_cols / F::COLUMNS, F::BYTES, F::HALF_FLOATS);
+pub fn repack(w: &mut [u8], scratch: &mut [u8], n_cols: usize, format: &BlockFormat) {
+    interleave(w, scratch, n_cols / format.columns, format.bytes, &format.half_floats);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::panel::Panel;
     use crate::oracle::Random;
     use crate::quant::sample::sample;
-    use crate::quant::{with_format, Group, Masks};
-    use crate::simd::*;
+    use crate::quant::{with_format, Format, Masks, Unpacked};
+    use crate::simd::SecondOperand;
 
-    /// What the kernels see of repacked rows, row by row and as vectors, is what the file says.
+    /// What the kernels see of repacked rows is what the file says.
     fn check<F: Format>(type_id: u32) {
-        let mut random = Random(100 + type_id as u64);
+        let (mut random, format) = (Random(100 + type_id as u64), BlockFormat::by_id(type_id).unwrap());
         for (n_rows, n_cols) in [(1, 256), (3, 256), (4, 512), (16, 256), (43, 768)] {
             let file = sample(&mut random, type_id, n_rows * n_cols / F::COLUMNS);
             let mut bytes = file.clone();
-            repack::<F>(&mut bytes, &mut vec![0; 4 * n_cols / F::COLUMNS * F::BYTES], n_cols);
-            let w = Weights { bytes: &bytes, n_rows, n_cols };
+            repack(&mut bytes, &mut vec![0; 4 * n_cols / F::COLUMNS * F::BYTES], n_cols, format);
+            let w = Weights { bytes: &bytes, n_rows, n_cols, format };
             for row in 0..n_rows {
                 for column in (0..n_cols).step_by(F::COLUMNS) {
-                    let (mut wanted, mut got) = (Unpacked::EMPTY, Unpacked::EMPTY);
+                    let mut wanted = Unpacked::EMPTY;
                     F::unpack(&file[(row * n_cols + column) / F::COLUMNS * F::BYTES..][..F::BYTES], &mut wanted);
-                    w.unpack::<F>(row, column, &mut got);
-                    for i in 0..F::COLUMNS {
-                        assert_eq!(got.value(i).to_bits(), wanted.value(i).to_bits(), "type {type_id}");
-                    }
-                    if row < n_rows & !3 {
-                        unsafe { same_vectors::<F>(&w, row, column) }
+                    for second_operand in [SecondOperand::Unsigned, SecondOperand::Signed, SecondOperand::SevenBits] {
+                        same::<F>(w, row, column, &wanted, &Masks::with(second_operand));
                     }
                 }
             }
         }
     }
 
-    /// Lane `row % 4` of the vectors is what row `row` says.
-    unsafe fn same_vectors<F: Format>(w: &Weights, row: usize, column: usize) {
-        let masks = Masks::with(SecondOperand::Unsigned);
-        let (mut block, mut vectors) = (Unpacked::EMPTY, Group::EMPTY);
-        w.unpack::<F>(row, column, &mut block);
-        vectors.place_vectors::<F>(0, w.group::<F>(row & !3, column).as_ptr(), &masks);
-        let bias = i32x4_extract_lane::<0>(Group::bias::<F>(&masks));
+    /// Lane `row % 4` of a group's vectors is what row `row` says.
+    fn same<F: Format>(w: Weights, row: usize, column: usize, wanted: &Unpacked, masks: &Masks) {
+        let mut panel = Panel::EMPTY;
+        panel.fill(w, &[row & !3], column, F::COLUMNS, masks);
+        let group = &panel.0[0];
         for i in 0..F::COLUMNS {
-            let code = vectors.low[i / 32][i % 32 / 4][4 * (row % 4) + i % 4];
-            assert_eq!(code as i32, block.codes[i] as i32 + bias);
             let half = if F::GROUP == 16 { i % 32 / 16 } else { 0 };
-            assert_eq!(vectors.scales[i / 32][half][row % 4], block.scales[i / 16]);
-            assert!(!F::OFFSET || vectors.offsets[i / 32][half][row % 4] == block.offsets[i / 16]);
+            assert_eq!(group.scales[i / 32][half][row % 4], wanted.scales[i / 16]);
+            assert!(!F::OFFSET || group.offsets[i / 32][half][row % 4] == wanted.offsets[i / 16]);
+        }
+        let mut values = vec![0.0; F::COLUMNS];
+        panel.values(w, row % 4, &mut values, masks);
+        for (i, value) in values.into_iter().enumerate() {
+            assert_eq!(value.to_bits(), wanted.value(i).to_bits());
         }
     }
 

@@ -32,12 +32,34 @@ impl Group {
         offsets: [[[0.0; 4]; 2]; BLOCKS],
     };
 
-    /// What is added to the codes of a format, in every lane.
-    pub fn bias<F: Format>(masks: &Masks) -> v128 {
-        if F::WIDE {
-            masks.wide.bias
-        } else {
-            i32x4_splat(if F::OFFSET { 0 } else { 64 })
+    /// The values of one row, products and sums rounded to f32 each. In the vectors, codes are `flip`ped and then larger
+    /// by `bias`; scales belong to 16 columns if `halves`; without `offset` there is nothing to add.
+    #[inline(never)]
+    pub fn values(&self, lane: usize, out: &mut [f32], flip: v128, bias: v128, halves: bool, offset: bool) {
+        for (i, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let (block, step) = (i / 8, i % 8);
+            let half = if halves { step / 4 } else { 0 };
+            let bytes = |plane: &[[Sixteen; 8]; BLOCKS], flip: v128| {
+                let word: [u8; 4] = plane[block][step].as_chunks::<4>().0[lane];
+                let word = v128_xor(u32x4_splat(u32::from_le_bytes(word)), flip);
+                i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(word))
+            };
+            let high = i32x4_shl(bytes(&self.high, i32x4_splat(0)), 7);
+            let code = i32x4_sub(i32x4_sub(bytes(&self.low, flip), bias), high);
+            let product = f32x4_mul(f32x4_splat(self.scales[block][half][lane]), f32x4_convert_i32x4(code));
+            let sum = f32x4_add(product, f32x4_splat(self.offsets[block][half][lane]));
+            store(out, if offset { sum } else { product });
+        }
+    }
+
+    /// Takes `n_blocks` blocks of four interleaved rows apart, to column `column` on.
+    ///
+    /// # Safety
+    /// They are readable at `group`, and have no more columns than there are here.
+    #[inline(never)]
+    pub unsafe fn place<F: Format>(&mut self, column: usize, group: *const u8, n_blocks: usize, masks: &Masks) {
+        for i in 0..n_blocks {
+            self.place_block::<F>((column + i * F::COLUMNS) / 32, group.add(4 * i * F::BYTES), masks);
         }
     }
 
@@ -46,7 +68,7 @@ impl Group {
     /// # Safety
     /// `4 * F::BYTES` bytes are readable at `group`.
     #[cfg_attr(target_arch = "wasm32", inline(always))]
-    pub unsafe fn place_vectors<F: Format>(&mut self, at: usize, group: *const u8, masks: &Masks) {
+    unsafe fn place_block<F: Format>(&mut self, at: usize, group: *const u8, masks: &Masks) {
         let opened = F::open(group, masks);
         for run in 0..masks.runs::<F>() {
             let at = at + run * F::RUN / 32;

@@ -7,18 +7,17 @@
 //! A word of 4 bytes is what a dot product sums up in a lane, so one vector holds the same columns of four rows: an
 //! activation is splatted, never gathered, and no lanes are summed at the end. Half floats are side by side to become
 //! a vector of four floats. One to three last rows stay as they are in the file.
-use crate::kernel::lanes::transpose;
 use crate::simd::*;
 use core::ops::Range;
 
 /// Interleaves rows of `n_blocks` blocks of `bytes` bytes each, in place, four at a time. `scratch` has room for four.
-pub fn interleave(w: &mut [u8], scratch: &mut [u8], n_blocks: usize, bytes: usize, half_floats: Range<usize>) {
+pub fn interleave(w: &mut [u8], scratch: &mut [u8], n_blocks: usize, bytes: usize, half_floats: &Range<usize>) {
     let row = n_blocks * bytes;
     for rows in w.chunks_exact_mut(4 * row) {
         scratch[..4 * row].copy_from_slice(rows);
         for (i, group) in rows.chunks_exact_mut(4 * bytes).enumerate() {
             let blocks = core::array::from_fn(|lane| &scratch[lane * row + i * bytes..][..bytes]);
-            interleave_block(group, blocks, &half_floats);
+            interleave_block(group, blocks, half_floats);
         }
     }
 }

@@ -44,10 +44,9 @@ use crate::simd::*;
 use core::ops::Range;
 use vectors::half_floats;
 
-/// ggml type ids of the formats that are plain floats.
+/// ggml type ids of the formats that are plain floats; the third is BF16.
 pub const F32: u32 = 0;
 pub const F16: u32 = 1;
-pub const BF16: u32 = 30;
 
 /// Columns of the largest block.
 pub const MAX_COLUMNS: usize = 256;
@@ -174,12 +173,6 @@ macro_rules! with_format {
 }
 #[cfg_attr(not(target_arch = "wasm32"), allow(unused_imports))]
 pub(crate) use with_format;
-
-/// Bytes of one row of `n_cols` values.
-pub fn row_bytes(type_id: u32, n_cols: usize) -> usize {
-    let plain = if type_id == F32 { 4 * n_cols } else { 2 * n_cols };
-    with_format!(type_id, T => n_cols / T::COLUMNS * T::BYTES, plain)
-}
 
 /// The half float at a byte of a block, as f32.
 fn f16_at(block: &[u8], byte: usize) -> f32 {

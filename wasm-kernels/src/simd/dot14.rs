@@ -20,7 +20,7 @@ mod form {
     pub fn bytes(x: v128) -> Pair {
         (x, x)
     }
-    #[inline(always)]
+    #[cfg(test)]
     pub fn words(w: [u16; 4]) -> [u32; 2] {
         [u32::from_le_bytes(w.map(|w| (w >> 7) as u8)), u32::from_le_bytes(w.map(|w| (w & 127) as u8))]
     }
@@ -54,7 +54,7 @@ mod form {
     pub fn bytes(x: v128) -> Pair {
         (i16x8_shr(i16x8_shl(x, 8), 8), i16x8_shr(x, 8))
     }
-    #[inline(always)]
+    #[cfg(test)]
     pub fn words(w: [u16; 4]) -> [u32; 2] {
         [w[0] as u32 | (w[2] as u32) << 16, w[1] as u32 | (w[3] as u32) << 16]
     }
@@ -93,6 +93,7 @@ pub use form::pack as dot14_pack;
 /// A pair of accumulators that holds `128 * x`.
 pub use form::start as dot14_start;
 /// Four numbers below 2^14 as the two words that `dot14_add` takes splatted, one for each half of a pair.
+#[cfg(test)]
 pub use form::words as dot14_words;
 
 #[cfg(test)]

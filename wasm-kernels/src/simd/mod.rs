@@ -11,6 +11,7 @@ mod madd;
 mod opaque;
 #[cfg(not(target_arch = "wasm32"))]
 mod portable;
+mod transpose;
 
 #[cfg(target_arch = "wasm32")]
 pub use core::arch::wasm32::*;
@@ -23,3 +24,4 @@ pub use dot14::*;
 pub use lookup::i8x16_lookup;
 pub use madd::{f32x4_madd, f32x4_sum};
 pub use opaque::opaque;
+pub use transpose::transpose;

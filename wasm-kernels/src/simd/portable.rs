@@ -129,6 +129,7 @@ macro_rules! widen { ($($name:ident: $t:ty, $n:literal -> $w:ty, $m:literal, |$a
     }
 )+ }; }
 widen! {
+    i16x8_extend_low_i8x16: i8, 16 -> i16, 8, |a, i| a[i];
     i32x4_extend_low_i16x8: i16, 8 -> i32, 4, |a, i| a[i];
     u32x4_extend_low_u16x8: u16, 8 -> u32, 4, |a, i| a[i];
     i16x8_extadd_pairwise_i8x16: i8, 16 -> i16, 8, |a, i| a[2 * i] + a[2 * i + 1];

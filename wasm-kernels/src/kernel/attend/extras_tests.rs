@@ -134,6 +134,11 @@ fn two_parts_join_to_the_whole() {
         assert!(other_lse.contains(&f32::NEG_INFINITY));
         join(&mut out, &mut lse, Part { out: &other, lse: &other_lse }, n_tokens);
         let tolerance = if kind == KvType::Q4_0 { 2e-3 } else { 1e-3 };
-        whole.iter().chain(&whole_lse).zip(out.iter().chain(&lse)).for_each(|(&a, &b)| close(b, a as f64, tolerance));
+        for (&wanted, &got) in whole.iter().chain(&whole_lse).zip(out.iter().chain(&lse)) {
+            // Of the earliest tokens a head may hold none.
+            if wanted != got {
+                close(got, wanted as f64, tolerance);
+            }
+        }
     }
 }

@@ -13,7 +13,8 @@ use super::{CHUNK, MAX_DIM, ROWS};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK, GROUP};
 use crate::kernel::kv::{KvType, Shape};
-use crate::kernel::logits::max_lane;
+use crate::kernel::lanes::load;
+use crate::kernel::logits::{largest_size, max_lane};
 use crate::kernel::scalar::nearest;
 use crate::simd::*;
 use core::mem::MaybeUninit;
@@ -54,19 +55,23 @@ impl PreparedQueries {
         match self.shape.kind {
             KvType::F32 | KvType::F16 => q.iter().enumerate().for_each(|(i, x)| put(i, (x * scale).to_bits())),
             KvType::Q8_0 => {
-                let top = q.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-                let factor = if top > 0.0 { 8191.0 / top } else { 0.0 };
+                let top = largest_size(q);
+                let factor = f32x4_splat(if top > 0.0 { 8191.0 / top } else { 0.0 });
                 self.units[row] = top / 8191.0 * scale;
-                for (i, x) in q.chunks_exact(4).enumerate() {
-                    let [first, second] =
-                        dot14_words(core::array::from_fn(|j| (nearest(x[j] * factor) + 8192.0) as u16));
-                    put(2 * i, first);
-                    put(2 * i + 1, second);
+                // Adding 2^23 rounds to an integer and leaves it in the low bits.
+                let (offset, mask) = (f32x4_splat(8192.0 + 8_388_608.0), i32x4_splat(16383));
+                for (i, x) in q.chunks(16).enumerate() {
+                    // Behind a last eight come zeros; there is room for their words.
+                    let quads = x.as_chunks::<4>().0;
+                    let n = |j: usize| quads.get(j).map_or(mask, |x| f32x4_add(f32x4_mul(load(x), factor), offset));
+                    let words = dot14_pack(core::array::from_fn(|j| v128_and(n(j), mask)));
+                    // SAFETY: as above; a row has more than the `q.len() / 2` words that are asked for.
+                    unsafe { (out.add(8 * i) as *mut [v128; 2]).write_unaligned(words) };
                 }
             }
             KvType::Q4_0 => {
                 for (b, block) in q.chunks(BLOCK).enumerate() {
-                    let top = block.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+                    let top = largest_size(block);
                     let factor = if top > 0.0 { 127.0 / top } else { 0.0 };
                     let (low, high) = block.split_at(block.len() / 2);
                     let mut sum = 0;

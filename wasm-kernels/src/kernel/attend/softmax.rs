@@ -115,17 +115,15 @@ pub struct Top {
 
 /// Turns scaled dot products, `top` the largest of them, into logits.
 pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f32) -> Top {
-    if chunk.bias.is_some() || chunk.active.is_some() || chunk.ranks.is_some() && row.slope != 0.0 {
-        return bias_and_mask::<true>(logits, row, chunk, softcap);
-    }
-    if row.mask.shows(chunk) && softcap == 0.0 && row.slope == 0.0 {
+    let is_plain = softcap == 0.0 && row.slope == 0.0 && chunk.bias.is_none() && chunk.active.is_none();
+    if is_plain && row.mask.shows(chunk) {
         return Top { logit: top, scale: chunk.top_scale };
     }
-    bias_and_mask::<false>(logits, row, chunk, softcap)
+    bias_and_mask(logits, row, chunk, softcap)
 }
 
 #[inline(never)]
-fn bias_and_mask<const EXTRAS: bool>(logits: &mut [f32], row: &Row, chunk: &Chunk, softcap: f32) -> Top {
+fn bias_and_mask(logits: &mut [f32], row: &Row, chunk: &Chunk, softcap: f32) -> Top {
     let (mut top, mut top_scale) = (f32x4_splat(f32::NEG_INFINITY), f32x4_splat(0.0));
     let slots = chunk.positions.as_chunks::<4>().0.iter().zip(chunk.scales.as_chunks::<4>().0);
     for (i, (logits, (positions, scales))) in logits.as_chunks_mut::<4>().0.iter_mut().zip(slots).enumerate() {
@@ -136,18 +134,16 @@ fn bias_and_mask<const EXTRAS: bool>(logits: &mut [f32], row: &Row, chunk: &Chun
         if softcap != 0.0 {
             logit = softcapped(logit, softcap);
         }
-        if EXTRAS {
+        if let Some(bias) = chunk.bias {
+            logit = f32x4_add(logit, load(&bias.as_chunks::<4>().0[i]));
+        }
+        if let Some(active) = chunk.active {
+            visible = v128_and(visible, lanes_of_bits(active[i / 8] >> (i % 8 * 4)));
+        }
+        if row.slope != 0.0 {
             if let Some(ranks) = chunk.ranks {
                 distance = i32x4_sub(u32x4_splat(row.index), load_words(&ranks.as_chunks::<4>().0[i]));
             }
-            if let Some(bias) = chunk.bias {
-                logit = f32x4_add(logit, load(&bias.as_chunks::<4>().0[i]));
-            }
-            if let Some(active) = chunk.active {
-                visible = v128_and(visible, lanes_of_bits(active[i / 8] >> (i % 8 * 4)));
-            }
-        }
-        if row.slope != 0.0 {
             logit = f32x4_sub(logit, f32x4_mul(f32x4_splat(row.slope), f32x4_convert_u32x4(distance)));
         }
         let logit = v128_bitselect(logit, f32x4_splat(f32::NEG_INFINITY), visible);

@@ -4,7 +4,10 @@
 //! ```text
 //! code[u] = argmin over j of |x[u] - centre[u][j]|^2      x' = centre[code]        u: group of channels
 //! ```
-//! A codebook is `f32[group, channel of the group, centre]`, so that distances to four centres are one vector.
+//! A codebook is a row of centres for each channel, of 32- or 16-bit floats, so that distances to four centres are one
+//! vector.
+use super::floats::Rows;
+use crate::kernel::kv::half::Widen;
 use crate::kernel::lanes::store;
 use crate::simd::*;
 
@@ -14,8 +17,8 @@ pub struct Coupled {
     pub dim: usize,
     /// Channels of a group.
     pub channels: usize,
-    /// Centres of a group, a multiple of 4, at most 256.
-    pub centres: usize,
+    /// A row of centres: a multiple of 4, at most 256.
+    pub centres: Rows,
 }
 
 impl Coupled {
@@ -27,14 +30,19 @@ impl Coupled {
         self.groups().div_ceil(4)
     }
 
-    /// Floats of a KV head's codebook.
-    pub fn book_floats(&self) -> usize {
-        self.dim * self.centres
+    /// Words of a KV head's codebook.
+    pub fn book_words(&self) -> usize {
+        self.dim * self.centres.words()
     }
 
-    pub fn encode(&self, row: &mut [u32], book: &[f32], x: &[f32]) {
+    /// Words of a group's part of it.
+    fn group_words(&self) -> usize {
+        self.channels * self.centres.words()
+    }
+
+    pub fn encode(&self, row: &mut [u32], book: &[u32], x: &[f32]) {
         row.fill(0);
-        let groups = x.chunks_exact(self.channels).zip(book.chunks_exact(self.channels * self.centres));
+        let groups = x.chunks_exact(self.channels).zip(book.chunks_exact(self.group_words()));
         for (u, (x, book)) in groups.enumerate() {
             row[u / 4] |= (nearest(book, self.centres, x).0 as u32) << (u % 4 * 8);
         }
@@ -42,25 +50,33 @@ impl Coupled {
 
     /// `x` as the codes tell it.
     #[inline(never)]
-    pub fn decode(&self, row: &[u32], book: &[f32], x: &mut [f32]) {
-        let groups = x.chunks_exact_mut(self.channels).zip(book.chunks_exact(self.channels * self.centres));
+    pub fn decode(&self, row: &[u32], book: &[u32], x: &mut [f32]) {
+        let groups = x.chunks_exact_mut(self.channels).zip(book.chunks_exact(self.group_words()));
         for (u, (x, book)) in groups.enumerate() {
             let code = (row[u / 4] >> (u % 4 * 8) & 255) as usize;
-            x.iter_mut().zip(book.chunks_exact(self.centres)).for_each(|(x, of_channel)| *x = of_channel[code]);
+            let channels = x.iter_mut().zip(book.chunks_exact(self.centres.words()));
+            channels.for_each(|(x, of_channel)| *x = self.centres.get(of_channel, code));
         }
     }
 }
 
-/// The centre nearest to `x` in a group's book `f32[x.len(), n]`, ties to the lower one, and the squared distance.
+/// The centre nearest to `x` in a group's part of a book, ties to the lower one, and the squared distance.
 #[inline(never)]
-pub fn nearest(book: &[f32], n: usize, x: &[f32]) -> (usize, f32) {
+pub fn nearest(book: &[u32], centres: Rows, x: &[f32]) -> (usize, f32) {
     let (mut least, mut at) = (f32x4_splat(f32::INFINITY), i32x4_splat(0));
-    for first in (0..n).step_by(4) {
+    let widen = Widen::new();
+    for first in (0..centres.width).step_by(4) {
         let mut distance = f32x4_splat(0.0);
-        for (x, of_channel) in x.iter().zip(book.chunks_exact(n)) {
-            // SAFETY: four of the `n` floats, a multiple of four.
-            let centres = unsafe { v128_load(of_channel[first..first + 4].as_ptr() as *const v128) };
-            let apart = f32x4_sub(f32x4_splat(*x), centres);
+        for (x, of_channel) in x.iter().zip(book.chunks_exact(centres.words())) {
+            // SAFETY: four of the row's floats, whose number is a multiple of four.
+            let four = unsafe {
+                if centres.halves {
+                    widen.low(i32x4_load_extend_i16x4(of_channel[first / 2..][..2].as_ptr() as *const i16))
+                } else {
+                    v128_load(of_channel[first..][..4].as_ptr() as *const v128)
+                }
+            };
+            let apart = f32x4_sub(f32x4_splat(*x), four);
             distance = f32x4_add(distance, f32x4_mul(apart, apart));
         }
         let closer = f32x4_lt(distance, least);
@@ -86,12 +102,19 @@ mod tests {
     #[test]
     fn codes_name_the_nearest_centres() {
         let mut random = Random(36);
-        for (dim, channels, centres) in [(8, 4, 8), (16, 2, 256), (32, 8, 256), (24, 4, 16)] {
-            let coupled = Coupled { dim, channels, centres };
-            let (book, x) = (random.floats(coupled.book_floats()), random.floats(dim));
+        for (dim, channels, centres, halves) in [(8, 4, 8, false), (16, 2, 256, true), (32, 8, 256, false), (24, 4, 16, true)] {
+            let coupled = Coupled { dim, channels, centres: Rows { width: centres, halves } };
+            let (mut words, x) = (vec![0; coupled.book_words()], random.floats(dim));
+            for row in words.chunks_mut(coupled.centres.words()) {
+                coupled.centres.write(row, &random.floats(centres));
+            }
+            let book: Vec<f32> = words
+                .chunks(coupled.centres.words())
+                .flat_map(|row| (0..centres).map(move |j| coupled.centres.get(row, j)))
+                .collect();
             let (mut row, mut out) = (vec![u32::MAX; coupled.row_words()], vec![f32::NAN; dim]);
-            coupled.encode(&mut row, &book, &x);
-            coupled.decode(&row, &book, &mut out);
+            coupled.encode(&mut row, &words, &x);
+            coupled.decode(&row, &words, &mut out);
             for u in 0..coupled.groups() {
                 let centre = |j: usize| (0..channels).map(move |c| (u * channels + c) * centres + j);
                 let apart = |j: usize| {
@@ -107,8 +130,11 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_lower_centre() {
-        let book = [3.0, -1.0, 1.0, 5.0, 1.0, 1.0, -1.0, 9.0];
-        assert_eq!(nearest(&book, 8, &[0.0]), (1, 1.0));
-        assert_eq!(nearest(&[0.0, f32::INFINITY, 2.0, f32::NAN], 4, &[7.0]), (2, 25.0));
+        let bits = |x: [f32; 8]| x.map(f32::to_bits);
+        let rows = |width| Rows { width, halves: false };
+        let book = bits([3.0, -1.0, 1.0, 5.0, 1.0, 1.0, -1.0, 9.0]);
+        assert_eq!(nearest(&book, rows(8), &[0.0]), (1, 1.0));
+        let book = bits([0.0, f32::INFINITY, 2.0, f32::NAN, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(nearest(&book, rows(4), &[7.0]), (2, 25.0));
     }
 }

@@ -90,8 +90,8 @@ impl Form {
                 (Keys::Think(kept, narrow), Values::Plain(shape(value_type, value_dim)))
             }
             _ => {
-                let [channels, centres, ..] = params;
-                let coupled = |dim| Coupled { dim, channels, centres };
+                let [channels, width, halves, _] = params;
+                let coupled = |dim| Coupled { dim, channels, centres: Rows { width, halves: halves != 0 } };
                 (Keys::Coupled(coupled(key_dim)), Values::Coupled(coupled(value_dim)))
             }
         };
@@ -117,11 +117,11 @@ impl Form {
         }
     }
 
-    /// Floats of all codebooks of the layer: keys' before values'.
-    pub fn book_floats(&self) -> usize {
+    /// Words of all codebooks of the layer: keys' before values'.
+    pub fn book_words(&self) -> usize {
         match (self.keys, self.values) {
             (Keys::Coupled(keys), Values::Coupled(values)) => {
-                self.n_kv_heads * (keys.book_floats() + values.book_floats())
+                self.n_kv_heads * (keys.book_words() + values.book_words())
             }
             _ => 0,
         }

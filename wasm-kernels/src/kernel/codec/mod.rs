@@ -15,6 +15,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod think;
+pub mod train;
 
 use crate::kernel::attend::decoded::{plain_keys, put_key, Block, Codec};
 use crate::kernel::kv::slots::EMPTY;
@@ -33,8 +34,8 @@ pub struct Layer<'a> {
     pub keys: &'a [u32],
     /// `u32[G, value_words]`
     pub values: &'a [u32],
-    /// Codebooks `f32[G, ..]` of keys, then of values.
-    pub books: &'a [f32],
+    /// Codebooks of all heads' keys, then of their values.
+    pub books: &'a [u32],
 }
 
 impl Layer<'_> {
@@ -60,7 +61,7 @@ fn part<T>(items: &[T], n: usize, head: usize) -> &[T] {
 }
 
 /// The codebooks of a head's keys and values.
-fn books<'a>(form: &Form, books: &'a [f32], head: usize) -> (&'a [f32], &'a [f32]) {
+fn books<'a>(form: &Form, books: &'a [u32], head: usize) -> (&'a [u32], &'a [u32]) {
     let keys = books.len() * form.key_dim / (form.key_dim + form.value_dim);
     let (keys, values) = books.split_at(keys);
     (part(keys, form.n_kv_heads, head), part(values, form.n_kv_heads, head))

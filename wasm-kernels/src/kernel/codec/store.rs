@@ -13,7 +13,7 @@ pub struct Store<'a> {
     pub region: &'a mut [u32],
     pub keys: &'a mut [u32],
     pub values: &'a mut [u32],
-    pub books: &'a [f32],
+    pub books: &'a [u32],
     /// `u32[G, 4 + capacity]`
     pub slots: &'a mut [u32],
 }
@@ -65,6 +65,10 @@ impl Store<'_> {
                     _ => form.exact_values().write(&mut self.region[form.exact_value(h, position)..], v),
                 }
             }
+        }
+        // A token of the running text pushes another one out before it is attended, but for KIVI.
+        if let ([position], Keys::Think(..) | Keys::Coupled(_)) = (positions, form.keys) {
+            self.flush(position + 1);
         }
     }
 

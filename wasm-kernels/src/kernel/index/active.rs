@@ -10,8 +10,3 @@ pub fn set(bits: &mut [u32], start: usize, end: usize) {
         slot += n;
     }
 }
-
-/// Slots whose bit is set.
-pub fn count(bits: &[u32]) -> u32 {
-    bits.iter().map(|word| word.count_ones()).sum()
-}

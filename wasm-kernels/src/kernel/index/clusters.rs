@@ -13,13 +13,12 @@
 //!
 //! Source: Squeezed Attention, arXiv 2411.09688 §4; the mean over grouped heads is not in the paper.
 use super::kmeans::Points;
-use super::{active, dot};
+use super::{active, add, dot, scale};
 use crate::kernel::attend::MAX_DIM;
-use crate::kernel::elementwise::scale;
 use crate::kernel::kv::keys::copy_key;
 use crate::kernel::kv::slots::{Cache, HEADER};
 use crate::kernel::kv::values::copy_value;
-use crate::kernel::lanes::{load, store, zip};
+use crate::kernel::lanes::{load, store};
 use crate::kernel::logits::max;
 use crate::kernel::math::exp_nonpositive;
 use crate::simd::*;
@@ -57,6 +56,7 @@ impl<'a> Queries<'a> {
 }
 
 /// `sums[j] += rate · P_j` for every query; `logits f32[k]` is scratch. Clusters that `size` gives none of are left out.
+#[inline(never)]
 pub fn add_probabilities(
     sums: &mut [f32],
     logits: &mut [f32],
@@ -188,6 +188,7 @@ pub fn arrange(cache: &mut Cache, head: usize, starts: &mut [u32], labels: &mut 
 }
 
 /// What two slots of a head hold changes places, by way of the first slot that was never used.
+#[inline(never)]
 fn swap(cache: &mut Cache, head: usize, a: usize, b: usize) {
     let (key, value) = (&cache.key, &cache.value);
     let (key_words, value_bytes) = (key.key_bytes() / 4, value.value_bytes());
@@ -217,7 +218,7 @@ pub fn average(centroids: &mut [f32], starts: &[u32], points: Points, dim: usize
         centroid.fill(0.0);
         for i in ends[0]..ends[1] {
             points.get(i as usize, false, point);
-            zip(centroid, point, |sum, x| f32x4_add(sum, x));
+            add(centroid, point);
         }
         scale(centroid, 1.0 / (ends[1] - ends[0]).max(1) as f32);
     }

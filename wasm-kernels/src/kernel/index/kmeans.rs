@@ -11,13 +11,12 @@
 //! - The lower index wins among equals. Four points at a time meet each centre: |p - c|² = |p|² - 2 p·c + |c|².
 //!
 //! Source: Squeezed Attention, arXiv 2411.09688 §4; farthest-first start: arXiv 2402.06082 §5 (greedy k-center).
-use super::{dot, squared_distance, Stored};
+use super::{add, dot, read_key, scale, squared_distance, Stored};
 use crate::kernel::attend::MAX_DIM;
-use crate::kernel::elementwise::scale;
-use crate::kernel::kv::keys::read_key;
 use crate::kernel::kv::slots::EMPTY;
 use crate::kernel::kv::Shape;
-use crate::kernel::lanes::{load, zip};
+use crate::kernel::lanes::load;
+use crate::kernel::scalar::sqrt;
 use crate::simd::*;
 
 /// Points that share the loads of a centre.
@@ -38,7 +37,7 @@ impl Points<'_> {
             Points::Rows(rows) => out.copy_from_slice(&rows[i * out.len()..][..out.len()]),
             Points::Keys(keys, shape) => read_key(keys, shape, i, out),
         }
-        let length = dot(out, out).sqrt();
+        let length = sqrt(dot(out, out));
         if unit && length > 0.0 {
             scale(out, 1.0 / length);
         }
@@ -115,7 +114,7 @@ pub fn means(centres: &mut [f32], sizes: &mut [u32], labels: &[u32], points: Poi
         if sizes[label as usize] == 0 {
             centre.copy_from_slice(point);
         } else {
-            zip(centre, point, |sum, x| f32x4_add(sum, x));
+            add(centre, point);
         }
         sizes[label as usize] += 1;
     }

@@ -15,10 +15,12 @@ pub mod clusters;
 pub mod kmeans;
 pub mod pages;
 pub mod sketch;
+#[cfg(test)]
+mod tests;
 
 use super::kv::slots::HEADER;
-use super::kv::Shape;
-use super::lanes::load;
+use super::kv::{keys, Shape};
+use super::lanes::{load, zip};
 use crate::simd::*;
 
 /// The keys and slots of one layer, to be read.
@@ -45,11 +47,30 @@ impl<'a> Stored<'a> {
 }
 
 /// The slot that holds a position; `likely` is looked at first.
+#[inline(never)]
 fn slot_of(positions: &[u32], position: u32, likely: usize) -> Option<usize> {
     if positions.get(likely) == Some(&position) {
         return Some(likely);
     }
     positions.iter().position(|&p| p == position)
+}
+
+/// `keys::read_key`, once for all indexes.
+#[inline(never)]
+fn read_key(keys: &[u32], shape: &Shape, slot: usize, k: &mut [f32]) {
+    keys::read_key(keys, shape, slot, k);
+}
+
+/// `sum += x`.
+#[inline(never)]
+fn add(sum: &mut [f32], x: &[f32]) {
+    zip(sum, x, |sum, x| f32x4_add(sum, x));
+}
+
+/// `x *= factor`.
+#[inline(never)]
+fn scale(x: &mut [f32], factor: f32) {
+    super::elementwise::scale(x, factor);
 }
 
 /// Σ a·b of equally long rows, a multiple of four.
@@ -60,7 +81,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// |a - b|² of equally long rows, a multiple of four.
-#[inline(always)]
+#[inline(never)]
 fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let pairs = a.as_chunks::<4>().0.iter().zip(b.as_chunks::<4>().0);
     f32x4_sum(pairs.fold(f32x4_splat(0.0), |sum, (a, b)| {

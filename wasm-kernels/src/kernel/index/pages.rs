@@ -12,9 +12,8 @@
 //! - The border between read and unread pages is found by bisection over the bits of a bound, as in `policy::select`.
 //!
 //! Source: Quest, arXiv 2406.10774 §3.3; bounds of grouped heads are not in the paper.
-use super::{active, slot_of, Stored};
+use super::{active, read_key, slot_of, Stored};
 use crate::kernel::attend::MAX_DIM;
-use crate::kernel::kv::keys::read_key;
 use crate::kernel::kv::slots::{EMPTY, HEADER};
 use crate::kernel::lanes::{load, zip};
 use crate::kernel::policy::select::{key, largest};
@@ -42,8 +41,7 @@ pub fn extend(bounds: &mut [f32], k: &[f32], positions: &[u32], cache: Stored, p
                 low.copy_from_slice(k);
                 high.copy_from_slice(k);
             } else {
-                zip(low, k, |low, k| f32x4_min(low, k));
-                zip(high, k, |high, k| f32x4_max(high, k));
+                widen(low, high, k);
             }
         }
     }
@@ -61,6 +59,12 @@ pub fn rebuild(bounds: &mut [f32], cache: Stored, page: usize) {
 }
 
 #[inline(never)]
+fn widen(low: &mut [f32], high: &mut [f32], k: &[f32]) {
+    zip(low, k, |low, k| f32x4_min(low, k));
+    zip(high, k, |high, k| f32x4_max(high, k));
+}
+
+#[inline(never)]
 fn bound_page(bounds: &mut [f32], keys: &[u32], held: &[u32], cache: Stored, start: usize, page: usize) {
     let (low, high) = bounds.split_at_mut(cache.key.dim);
     low.fill(f32::INFINITY);
@@ -70,8 +74,7 @@ fn bound_page(bounds: &mut [f32], keys: &[u32], held: &[u32], cache: Stored, sta
     for slot in start..(start + page).min(held.len()) {
         if held[slot] != EMPTY {
             read_key(keys, &cache.key, slot, k);
-            zip(low, k, |low, k| f32x4_min(low, k));
-            zip(high, k, |high, k| f32x4_max(high, k));
+            widen(low, high, k);
         }
     }
 }
@@ -135,16 +138,11 @@ fn bound(q: &[f32], bounds: &[f32]) -> f32 {
 
 /// Calls `read` for page `current` and for the `n_read - 1` best others; none without a score.
 fn each_best(scores: &[f32], current: usize, n_read: usize, mut read: impl FnMut(usize)) {
-    read(current);
-    let others = n_read.saturating_sub(1);
-    let is_other = |page: usize| page != current && scores[page] > f32::NEG_INFINITY;
-    let pages = || (0..scores.len()).filter(|&page| is_other(page));
-    if pages().count() <= others {
-        return pages().for_each(read);
-    }
-    let (quads, rest) = scores.as_chunks::<4>();
-    let own = order(scores[current]);
+    let wanted = n_read.saturating_sub(1);
+    let least = order(f32::NEG_INFINITY);
+    // Other pages of at least this order.
     let at_least = |bound: u32| {
+        let (quads, rest) = scores.as_chunks::<4>();
         let bounds = u32x4_splat(bound);
         let sums = quads.iter().fold(u32x4_splat(0), |n, quad| i32x4_sub(n, u32x4_ge(key(load(quad)), bounds)));
         let lanes = [
@@ -154,12 +152,19 @@ fn each_best(scores: &[f32], current: usize, n_read: usize, mut read: impl FnMut
             u32x4_extract_lane::<3>(sums),
         ];
         let of_rest = rest.iter().filter(|&&score| order(score) >= bound).count();
-        lanes.into_iter().sum::<u32>() as usize + of_rest - (own >= bound) as usize
+        lanes.into_iter().sum::<u32>() as usize + of_rest - (order(scores[current]) >= bound) as usize
     };
-    let border = largest(|bound| at_least(bound) >= others);
-    pages().filter(|&page| order(scores[page]) > border).for_each(&mut read);
-    let places = others - pages().filter(|&page| order(scores[page]) > border).count();
-    pages().filter(|&page| order(scores[page]) == border).take(places).for_each(read);
+    // All pages of higher order are read, and of those at the border the first ones that there is room for.
+    let border = largest(|bound| at_least(bound) >= wanted).max(least);
+    let mut places = wanted - if border == u32::MAX { 0 } else { at_least(border + 1).min(wanted) };
+    for (page, &score) in scores.iter().enumerate() {
+        let at = order(score);
+        let fits = at == border && at > least && places > 0;
+        if page == current || at > border || fits {
+            read(page);
+            places -= (page != current && fits) as usize;
+        }
+    }
 }
 
 /// A score as an integer that orders the same way.

@@ -15,15 +15,15 @@
 //!   The folded form is a softmax.
 //!
 //! Source: SubGen, arXiv 2402.06082 Algorithm 1; reading, the exact recent tokens and the folded form are ours.
-use super::{dot, slot_of, squared_distance};
+use super::{add, dot, read_key, scale, slot_of, squared_distance};
 use crate::kernel::attend::MAX_DIM;
-use crate::kernel::elementwise::scale;
-use crate::kernel::kv::keys::read_key;
-use crate::kernel::kv::slots::{heads, Cache};
+use crate::kernel::kv;
+use crate::kernel::kv::slots::{heads, Cache, Head as SlotsOfHead, EMPTY};
 use crate::kernel::kv::values::read_value;
 use crate::kernel::lanes::{load, store, zip};
 use crate::kernel::math::exp_nonpositive;
 use crate::kernel::policy::noise::Row;
+use crate::kernel::scalar::{exp, ln, sqrt};
 use crate::simd::*;
 
 /// Sizes of a sketch.
@@ -37,7 +37,7 @@ pub struct Shape {
     pub value_dim: usize,
 }
 
-/// Words of a head before its clusters: clusters in use, tokens fed, bits of mu.
+/// Words of a head before its clusters: clusters in use, tokens fed, bits of mu, bits of the radius.
 const WORDS: usize = 4;
 
 impl Shape {
@@ -113,7 +113,8 @@ impl<'a> Head<'a> {
 pub struct Feed<'a> {
     /// Tokens at earlier positions leave the cache for the sketch.
     pub before: u32,
-    /// Radius of a cluster, of keys times `scale`.
+    /// Radius of a cluster, of keys times `scale`. Below 0: as many root mean square distances between the keys that a head
+    /// holds when it is first fed.
     pub delta: f32,
     pub scale: f32,
     pub seed: u32,
@@ -136,6 +137,10 @@ pub fn feed(words: &mut [u32], floats: &mut [f32], shape: &Shape, cache: &mut Ca
         let leaving = |position: &u32| *position < options.before;
         let mut next = slots.positions()[..slots.n_slots()].iter().copied().filter(leaving).min();
         let mut likely = 0;
+        if next.is_some() && sketch.header[1] == 0 {
+            let spread = if options.delta < 0.0 { -spread(keys, &key, &slots) * options.scale } else { 1.0 };
+            sketch.header[3] = (options.delta * spread).to_bits();
+        }
         while let Some(position) = next {
             let n = slots.n_slots();
             if let Some(slot) = slot_of(&slots.positions()[..n], position, likely) {
@@ -156,6 +161,21 @@ pub fn feed(words: &mut [u32], floats: &mut [f32], shape: &Shape, cache: &mut Ca
     }
 }
 
+/// Root mean square distance between the keys of two slots of a head: √(2 (mean |k|² - |mean k|²)).
+#[inline(never)]
+fn spread(keys: &[u32], shape: &kv::Shape, slots: &SlotsOfHead) -> f32 {
+    let (mut row, mut sum) = ([0.0; MAX_DIM], [0.0; MAX_DIM]);
+    let (k, sum) = (&mut row[..shape.dim], &mut sum[..shape.dim]);
+    let mut squares = 0.0;
+    for slot in (0..slots.n_slots()).filter(|&slot| slots.positions()[slot] != EMPTY) {
+        read_key(keys, shape, slot, k);
+        add(sum, k);
+        squares += dot(k, k);
+    }
+    let n = slots.n_occupied() as f32;
+    sqrt((2.0 * (squares / n - dot(sum, sum) / (n * n))).max(0.0))
+}
+
 fn take(sketch: &mut Head, shape: &Shape, k: &[f32], v: &[f32], position: u32, head: usize, options: &Feed) {
     let (dim, samples) = (shape.key_dim, shape.key_samples);
     let draws = Row::new(options.seed, options.layer, head as u32, position);
@@ -164,7 +184,7 @@ fn take(sketch: &mut Head, shape: &Shape, k: &[f32], v: &[f32], position: u32, h
             let stride = samples + shape.value_samples;
             given[(head * n + position as usize) * stride + i]
         }
-        None => f32x4_extract_lane::<0>(draws.uniform(u32x4_splat(i as u32))),
+        None => draws.uniform(i as u32),
     };
     let (mut near, mut distance) = (0, f32::INFINITY);
     for (i, centre) in sketch.centres.chunks_exact(dim).take(sketch.n_clusters()).enumerate() {
@@ -173,7 +193,7 @@ fn take(sketch: &mut Head, shape: &Shape, k: &[f32], v: &[f32], position: u32, h
             (near, distance) = (i, d);
         }
     }
-    let within = distance.sqrt() * options.scale <= options.delta;
+    let within = sqrt(distance) * options.scale <= f32::from_bits(sketch.header[3]);
     let n = sketch.n_clusters();
     if within || n == shape.clusters {
         sketch.sizes[near] += 1;
@@ -182,7 +202,7 @@ fn take(sketch: &mut Head, shape: &Shape, k: &[f32], v: &[f32], position: u32, h
             put_key(sketch, near * samples + i, k, position);
         }
         if shape.folded() {
-            zip(&mut sketch.value_sums[near * v.len()..][..v.len()], v, |sum, v| f32x4_add(sum, v));
+            add(&mut sketch.value_sums[near * v.len()..][..v.len()], v);
         }
     } else {
         sketch.header[0] += 1;
@@ -245,7 +265,7 @@ pub fn read(out: &mut [f32], lse: &mut [f32], words: &mut [u32], floats: &mut [f
 fn read_row(out: &mut [f32], lse: f32, q: &[f32], sketch: &Head, shape: &Shape, factor: f32) -> f32 {
     let mut row = Running { out, top: lse, sum: if lse > f32::NEG_INFINITY { 1.0 } else { 0.0 } };
     let n = sketch.n_clusters();
-    let size = |i: usize| (sketch.sizes[i] as f32).ln();
+    let size = |i: usize| ln(sketch.sizes[i] as f32);
     if shape.folded() {
         row.add(q, &sketch.centres[..n * q.len()], factor, size, |row, i, weight| {
             let sums = &sketch.value_sums[i * row.out.len()..][..row.out.len()];
@@ -255,10 +275,10 @@ fn read_row(out: &mut [f32], lse: f32, q: &[f32], sketch: &Head, shape: &Shape, 
     } else {
         let t = shape.key_samples;
         let keys = &sketch.key_samples[..n * t * q.len()];
-        let share = (t as f32).ln();
+        let share = ln(t as f32);
         row.add(q, keys, factor, |i| size(i / t) - share, |row, _, weight| row.sum += weight);
         let used = if n > 0 { sketch.sample_keys.len() } else { 0 };
-        let weight = (sketch.mu() / shape.value_samples as f32).max(f32::MIN_POSITIVE).ln();
+        let weight = ln((sketch.mu() / shape.value_samples as f32).max(f32::MIN_POSITIVE));
         row.add(q, &sketch.sample_keys[..used], factor, |_| weight, |row, i, weight| {
             row.add_value(&sketch.sample_values[i * row.out.len()..][..row.out.len()], weight);
         });
@@ -266,7 +286,7 @@ fn read_row(out: &mut [f32], lse: f32, q: &[f32], sketch: &Head, shape: &Shape, 
     if row.sum > 0.0 {
         scale(row.out, 1.0 / row.sum);
     }
-    row.top + row.sum.ln()
+    row.top + ln(row.sum)
 }
 
 /// Sums against the largest logit so far.
@@ -294,7 +314,7 @@ impl Running<'_> {
             }
             let top = lanes.into_iter().fold(self.top, f32::max);
             if top > self.top {
-                let shrink = (self.top - top).exp();
+                let shrink = exp(self.top - top);
                 self.sum *= shrink;
                 scale(self.out, shrink);
                 self.top = top;

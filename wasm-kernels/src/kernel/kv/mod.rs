@@ -9,6 +9,8 @@ pub mod ranks;
 pub mod slots;
 pub mod values;
 
+use super::logits::largest_size;
+
 /// How keys or values are stored, by ggml's type ids.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum KvType {
@@ -44,7 +46,7 @@ pub struct Shape {
 
 /// The largest value by size, and the factor that brings it to `steps`; zeros for a row of zeros.
 fn scale_and_inverse(x: &[f32], steps: f32, round: impl Fn(f32) -> f32) -> (f32, f32) {
-    let scale = round(x.iter().fold(0.0, |max: f32, v| max.max(v.abs())) / steps);
+    let scale = round(largest_size(x) / steps);
     (scale, if scale > 0.0 { 1.0 / scale } else { 0.0 })
 }
 

@@ -19,6 +19,7 @@ const MANY: usize = 64;
 const WORDS: usize = 64;
 
 /// Brings the ranks of a head up to date with its slots, of which some have been emptied; both `[capacity]`.
+#[inline(never)]
 pub fn settle(ranks: &mut [u32], positions: &[u32]) {
     loop {
         let mut left = [u32::MAX; FEW];
@@ -58,6 +59,34 @@ pub fn settle(ranks: &mut [u32], positions: &[u32]) {
     }
 }
 
+/// The token at `rank` has left: those behind it move up.
+#[inline(never)]
+pub fn leave(ranks: &mut [u32], rank: u32) {
+    let left = u32x4_splat(rank);
+    for quad in ranks.as_chunks_mut::<4>().0 {
+        // SAFETY: the reference covers 16 readable and writable bytes.
+        unsafe {
+            let place = quad.as_mut_ptr() as *mut v128;
+            let old = v128_load(place);
+            let new = i32x4_add(old, v128_andnot(u32x4_gt(old, left), is_empty(quad)));
+            v128_store(place, v128_or(new, i32x4_eq(old, left)));
+        }
+    }
+}
+
+/// The slot whose token is at `rank`; there must be one.
+#[inline(never)]
+pub fn slot_of(ranks: &[u32], rank: u32) -> usize {
+    for (i, quad) in ranks.as_chunks::<4>().0.iter().enumerate() {
+        // SAFETY: the reference covers 16 readable bytes.
+        let quad = unsafe { v128_load(quad.as_ptr() as *const v128) };
+        if v128_any_true(i32x4_eq(quad, u32x4_splat(rank))) {
+            return 4 * i + ranks[4 * i..].iter().position(|&other| other == rank).unwrap_or_default();
+        }
+    }
+    unreachable!("a rank of a slot")
+}
+
 #[inline(always)]
 fn is_empty(quad: &[u32; 4]) -> v128 {
     // SAFETY: the reference covers 16 readable bytes.
@@ -81,20 +110,19 @@ fn settle_many(ranks: &mut [u32], positions: &[u32]) {
         for i in 0..WORDS {
             below[i + 1] = below[i] + left[i].count_ones();
         }
-        for rank in ranks.iter_mut().filter(|rank| **rank != EMPTY && **rank >= start) {
+        for (rank, &position) in ranks.iter_mut().zip(positions).filter(|(rank, _)| **rank != EMPTY && **rank >= start) {
             let place = (*rank - start) as usize;
-            *rank -= match left.get(place / 64) {
-                None => below[WORDS],
-                Some(word) => below[place / 64] + (word & ((1 << (place % 64)) - 1)).count_ones(),
+            *rank = match left.get(place / 64) {
+                Some(_) if position == EMPTY => EMPTY,
+                Some(word) => *rank - below[place / 64] - (word & ((1 << (place % 64)) - 1)).count_ones(),
+                None => *rank - below[WORDS],
             };
         }
         if !beyond {
-            break;
+            return;
         }
         start += 64 * WORDS as u32 - below[WORDS];
     }
-    let empty = ranks.iter_mut().zip(positions).filter(|(_, &position)| position == EMPTY);
-    empty.for_each(|(rank, _)| *rank = EMPTY);
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! below   candidates whose score is below a bound: positions from `first` up to `last`
-//! at      the slot with so many others at earlier positions
+//! at      the slot with so many others at earlier positions, until a budget is kept
 //! ```
 //! Sources: CORM, arXiv 2404.15949 (a score there is the last query that found the slot important); Elastic Cache,
 //! arXiv 2407.18121 §3.3.
@@ -35,14 +35,16 @@ pub fn below(region: &mut [u32], scores: &[f32], capacity: usize, range: Range, 
     }
 }
 
-/// Empties the slot of each head that has `index` occupied ones at earlier positions; nothing where there is none.
-pub fn at(region: &mut [u32], capacity: usize, index: usize) {
+/// Empties the slot of each head that has `index` occupied ones at earlier positions, again and again until no more than
+/// `budget` are occupied, or none is there.
+pub fn at(region: &mut [u32], capacity: usize, index: usize, budget: usize) {
     for mut head in slots::heads(region, capacity) {
-        let positions = &head.positions()[..head.n_slots()];
-        // The largest position that no more than `index` others lie before.
-        let position = largest(|bound| positions.iter().filter(|&&position| position < bound).count() <= index);
-        if let Some(slot) = positions.iter().position(|&other| other == position && other != slots::EMPTY) {
-            head.evict(slot);
+        while head.n_occupied() > budget.max(index) {
+            let positions = &head.positions()[..head.n_slots()];
+            // The largest position that no more than `index` others lie before.
+            let position = largest(|bound| positions.iter().filter(|&&position| position < bound).count() <= index);
+            let slot = positions.iter().position(|&other| other == position);
+            slot.into_iter().for_each(|slot| head.evict(slot));
         }
     }
 }

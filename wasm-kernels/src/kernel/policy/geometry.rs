@@ -8,6 +8,7 @@
 use super::blocks::{each_quad, used, Quad, Stored, MAX_DIM};
 use crate::kernel::kv::slots::EMPTY;
 use crate::kernel::lanes::store;
+use crate::kernel::scalar::sqrt;
 use crate::simd::*;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -49,7 +50,7 @@ pub fn geometry(out: &mut [f32], cache: Stored, kind: Geometry) {
         });
         let mean: [f32; MAX_DIM] = core::array::from_fn(|i| f32x4_sum(sums[i]));
         let mean = &mean[..dim];
-        let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let length = sqrt(mean.iter().map(|x| x * x).sum());
         let factor = f32x4_splat(if length > 0.0 { -1.0 / length } else { 0.0 });
         each(&mut |quad| {
             let cosine = f32x4_mul(quad.dot(mean), inverse_length(&quad));

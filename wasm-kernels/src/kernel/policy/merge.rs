@@ -21,6 +21,7 @@ use crate::kernel::kv::slots::{EMPTY, HEADER};
 use crate::kernel::kv::values::{read_value, write_value};
 use crate::kernel::kv::Shape;
 use crate::kernel::lanes::store;
+use crate::kernel::scalar::ln;
 use crate::simd::*;
 
 /// Victims that look for their receivers at once.
@@ -204,8 +205,4 @@ impl Head<'_> {
         write_key(self.keys, &self.key, to, k);
         write_value(self.values, &self.value, to, v);
     }
-}
-
-fn ln(x: f32) -> f32 {
-    (x as f64).ln() as f32
 }

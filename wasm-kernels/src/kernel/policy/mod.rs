@@ -8,6 +8,7 @@
 //! select    empties all but sinks, recent and the best of the rest             select.rs
 //! spread    the same, with a budget that all heads of a layer share            spread.rs
 //! cut       empties what lies below a bound                                    cut.rs
+//! cascade   ring after ring, and a moving average of attention                 cascade.rs
 //! merge     emptied slots join slots that stayed                               merge.rs
 //! clear, compact, randomise                                                    scores.rs
 //! ```
@@ -15,6 +16,7 @@
 //! layer. An empty slot's score is 0, so that a token starts at 0 wherever it is put. A policy is a sequence of these
 //! calls, each for all heads of a layer; which one, TypeScript decides.
 pub mod blocks;
+pub mod cascade;
 pub mod cut;
 pub mod geometry;
 pub mod merge;

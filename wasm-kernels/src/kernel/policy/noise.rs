@@ -40,66 +40,93 @@ impl Row {
         Self { key, second: mix(key ^ 0x85eb_ca6b) }
     }
 
+    /// One uniform draw in (0, 1).
+    pub fn uniform(self, position: u32) -> f32 {
+        f32x4_extract_lane::<0>(Draws::new(self).uniform(u32x4_splat(position)))
+    }
+}
+
+/// Draws of one row, for loops: its constants have passed through memory, since V8 would build each anew at every use.
+pub struct Draws {
+    key: v128,
+    second: v128,
+    factors: [v128; 2],
+    one: v128,
+    below_one: v128,
+    sqrt_half: v128,
+    minus_ln_2: v128,
+    coefficients: [v128; 5],
+}
+
+impl Draws {
+    #[inline(always)]
+    pub fn new(row: Row) -> Self {
+        let [key, second, a, b] = opaque([row.key, row.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
+        // 1 - 2^-24: what lies half a step below 1 + k 2^-23.
+        let [one, below_one, sqrt_half, minus_ln_2] =
+            opaque([1.0, 0.999_999_94, core::f32::consts::FRAC_1_SQRT_2, -core::f32::consts::LN_2]).map(|x| f32x4_splat(x));
+        let coefficients = opaque(MINUS_LN).map(|x| f32x4_splat(x));
+        Self { key, second, factors: [a, b], one, below_one, sqrt_half, minus_ln_2, coefficients }
+    }
+
     /// Random bits for each of four key positions; the upper ones are good.
     #[inline(always)]
     fn bits(&self, positions: v128) -> v128 {
-        let shift_xor = |x: v128, s: u32| v128_xor(x, u32x4_shr(x, s));
-        let x = i32x4_add(positions, u32x4_splat(self.key));
-        let x = i32x4_mul(shift_xor(x, 16), u32x4_splat(0x21f0_aaad));
+        let x = i32x4_mul(i32x4_add(positions, self.key), self.factors[0]);
         // The second key in the middle: two rows are never shifted copies of each other.
-        let x = i32x4_add(shift_xor(x, 15), u32x4_splat(self.second));
-        i32x4_mul(shift_xor(x, 16), u32x4_splat(0x735a_2d97))
+        i32x4_mul(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), self.second), self.factors[1])
     }
 
-    /// Uniform in (0, 1), never an end.
+    /// The upper 23 bits as a float in (0, 1), never an end.
+    #[inline(always)]
+    fn unit(&self, bits: v128) -> v128 {
+        f32x4_sub(v128_or(u32x4_shr(bits, 9), self.one), self.below_one)
+    }
+
+    /// Uniform in (0, 1).
     #[inline(always)]
     pub fn uniform(&self, positions: v128) -> v128 {
-        unit(self.bits(positions))
+        self.unit(self.bits(positions))
     }
 
     /// -ln u: exponential, mean 1. e^Gumbel is one over it.
     #[inline(always)]
     pub fn exponential(&self, positions: v128) -> v128 {
-        f32x4_neg(ln(self.uniform(positions)))
+        self.minus_ln(self.uniform(positions))
     }
 
     #[inline(always)]
     pub fn gumbel(&self, positions: v128) -> v128 {
-        f32x4_neg(ln(self.exponential(positions)))
+        self.minus_ln(self.exponential(positions))
     }
 
     #[inline(always)]
     pub fn gaussian(&self, positions: v128) -> v128 {
         let bits = self.bits(positions);
-        let angle = unit(i32x4_mul(v128_xor(bits, u32x4_splat(self.second)), u32x4_splat(0x2c1b_3c6d)));
-        let radius = f32x4_sqrt(f32x4_mul(f32x4_splat(-2.0), ln(unit(bits))));
+        let angle = self.unit(i32x4_mul(v128_xor(bits, self.second), u32x4_splat(0x2c1b_3c6d)));
+        let radius = f32x4_sqrt(f32x4_mul(f32x4_splat(2.0), self.minus_ln(self.unit(bits))));
         f32x4_madd(f32x4_mul(radius, sin_turns(angle)), f32x4_splat(DEVIATION), f32x4_splat(MEAN))
+    }
+
+    /// -ln x of a positive normal number, to a relative 5e-5, which no statistic of the draws would show:
+    /// `-e ln 2 + r P(r)`, x = 2^e (1 + r), |r| <= sqrt(2) - 1.
+    #[inline(always)]
+    fn minus_ln(&self, x: v128) -> v128 {
+        let exponent = i32x4_shr(i32x4_sub(x, self.sqrt_half), 23);
+        let r = f32x4_sub(i32x4_sub(x, i32x4_shl(exponent, 23)), self.one);
+        let [c0, c1, c2, c3, c4] = self.coefficients;
+        let p = f32x4_madd(f32x4_madd(f32x4_madd(f32x4_madd(c0, r, c1), r, c2), r, c3), r, c4);
+        f32x4_madd(p, r, f32x4_mul(f32x4_convert_i32x4(exponent), self.minus_ln_2))
     }
 }
 
-/// The upper 23 bits as a float in (0, 1).
-#[inline(always)]
-fn unit(bits: v128) -> v128 {
-    let from_one = v128_or(u32x4_shr(bits, 9), u32x4_splat(1.0f32.to_bits()));
-    // 1 + k 2^-23 less 1 is exact, and half a step more keeps it off zero.
-    f32x4_add(f32x4_sub(from_one, f32x4_splat(1.0)), f32x4_splat(5.960_464_5e-8))
-}
+/// P of the logarithm's negative, highest power first: a weighted minimax fit.
+const MINUS_LN: [f32; 5] = [-0.176_580_46, 0.270_945_97, -0.336_388_86, 0.499_450_65, -0.999_966_2];
 
 #[inline(always)]
 fn polynomial<const N: usize>(x: v128, highest_first: [f32; N]) -> v128 {
     let start = f32x4_splat(highest_first[0]);
     highest_first[1..].iter().fold(start, |sum, c| f32x4_madd(sum, x, f32x4_splat(*c)))
-}
-
-/// ln x of a positive normal number, to a relative 5e-5, which no statistic of the draws would show: `e ln 2 + r P(r)`,
-/// x = 2^e (1 + r), |r| <= sqrt(2) - 1. The coefficients are a weighted minimax fit.
-#[inline(always)]
-fn ln(x: v128) -> v128 {
-    let exponent = i32x4_shr(i32x4_sub(x, u32x4_splat(core::f32::consts::FRAC_1_SQRT_2.to_bits())), 23);
-    let r = f32x4_sub(i32x4_sub(x, i32x4_shl(exponent, 23)), f32x4_splat(1.0));
-    let p = polynomial(r, [0.176_580_46, -0.270_945_97, 0.336_388_86, -0.499_450_65, 0.999_966_2]);
-    let whole = f32x4_mul(f32x4_convert_i32x4(exponent), f32x4_splat(core::f32::consts::LN_2));
-    f32x4_madd(p, r, whole)
 }
 
 /// sin(2π t) for 0 <= t < 1, to 6e-7.
@@ -125,45 +152,87 @@ mod tests {
         x
     }
 
-    fn draws(row: Row, n: u32, draw: impl Fn(&Row, v128) -> v128) -> Vec<f64> {
+    fn draws(row: Row, n: u32, draw: impl Fn(&Draws, v128) -> v128) -> Vec<f64> {
+        let all = Draws::new(row);
         (0..n / 4)
-            .flat_map(|i| lanes(draw(&row, u32x4(4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3))))
+            .flat_map(|i| lanes(draw(&all, u32x4(4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3))))
             .map(f64::from)
             .collect()
     }
 
-    fn moments(x: &[f64]) -> (f64, f64) {
-        let mean = x.iter().sum::<f64>() / x.len() as f64;
-        (mean, (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / x.len() as f64).sqrt())
+    /// Largest distance of the draws' distribution from `wanted`, times the root of their number: Kolmogorov's statistic.
+    fn kolmogorov(mut x: Vec<f64>, wanted: impl Fn(f64) -> f64) -> f64 {
+        x.sort_by(f64::total_cmp);
+        let n = x.len() as f64;
+        let distance = |(i, &x): (usize, &f64)| (wanted(x) - i as f64 / n).abs().max((wanted(x) - (i + 1) as f64 / n).abs());
+        n.sqrt() * x.iter().enumerate().map(distance).fold(0.0, f64::max)
     }
+
+    /// Marsaglia's series: 1/2 + φ(x) (x + x³/3 + x⁵/15 + ...).
+    fn normal_cdf(x: f64) -> f64 {
+        let (mut sum, mut term) = (x, x);
+        for i in 1..100 {
+            term *= x * x / (2 * i + 1) as f64;
+            sum += term;
+        }
+        0.5 + sum * (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+    }
+
+    /// Above this lies one in a thousand of samples from the distribution itself.
+    const RARE: f64 = 1.95;
 
     #[test]
     fn logarithm_and_sine_match_the_standard_ones() {
+        let draws = Draws::new(Row::new(1, 2, 3, 4));
         for i in 1..100_000 {
             let x = i as f32 * 1e-5;
             let wanted = (x as f64).ln();
-            assert!((lanes(ln(f32x4_splat(x)))[0] as f64 - wanted).abs() <= 1.5e-4 * wanted.abs(), "{x}");
+            assert!((lanes(draws.minus_ln(f32x4_splat(x)))[0] as f64 + wanted).abs() <= 1.5e-4 * wanted.abs(), "{x}");
             let wanted = (2.0 * std::f64::consts::PI * x as f64).sin();
             assert!((lanes(sin_turns(f32x4_splat(x)))[0] as f64 - wanted).abs() < 1e-6, "{x}");
         }
-        assert!(lanes(unit(u32x4_splat(0)))[0] > 0.0);
-        assert!(lanes(unit(u32x4_splat(u32::MAX)))[0] < 1.0);
+        assert_eq!(lanes(draws.unit(u32x4_splat(0)))[0], 2f32.powi(-24));
+        assert_eq!(lanes(draws.unit(u32x4_splat(u32::MAX)))[0], 1.0 - 2f32.powi(-24));
     }
 
     #[test]
-    fn draws_have_the_moments_of_their_distribution() {
-        for seed in 0..4 {
-            let row = Row::new(seed, 3, 1, 77);
-            let (mean, deviation) = moments(&draws(row, 200_000, Row::uniform));
-            assert!((mean - 0.5).abs() < 3e-3 && (deviation - 0.288_675).abs() < 2e-3, "{mean} {deviation}");
-            let (mean, deviation) = moments(&draws(row, 200_000, Row::gumbel));
-            assert!((mean - 0.577_216).abs() < 1.2e-2 && (deviation - 1.282_55).abs() < 2e-2, "{mean} {deviation}");
-            let (mean, deviation) = moments(&draws(row, 200_000, Row::gaussian));
-            assert!((mean - 0.577_216).abs() < 1.2e-2 && (deviation - 1.282_55).abs() < 2e-2, "{mean} {deviation}");
-            let (mean, deviation) = moments(&draws(row, 200_000, Row::exponential));
-            assert!((mean - 1.0).abs() < 1e-2 && (deviation - 1.0).abs() < 1.5e-2, "{mean} {deviation}");
-            let below = draws(row, 200_000, Row::gumbel).iter().filter(|&&x| x < 0.0).count() as f64 / 2e5;
-            assert!((below - (-1f64).exp()).abs() < 5e-3, "{below}");
+    fn draws_have_their_distribution() {
+        for seed in 0..8 {
+            for n in [1000, 100_000] {
+                let row = Row::new(seed, 3, 1, 77);
+                let uniform = kolmogorov(draws(row, n, Draws::uniform), |x| x);
+                let gumbel = kolmogorov(draws(row, n, Draws::gumbel), |x| (-(-x).exp()).exp());
+                let exponential = kolmogorov(draws(row, n, Draws::exponential), |x| 1.0 - (-x).exp());
+                let normal = |x: f64| normal_cdf((x - MEAN as f64) / DEVIATION as f64);
+                let gaussian = kolmogorov(draws(row, n, Draws::gaussian), normal);
+                for (name, found) in
+                    [("uniform", uniform), ("Gumbel", gumbel), ("exponential", exponential), ("Gaussian", gaussian)]
+                {
+                    assert!(found < RARE, "{name}: {found}, seed {seed}, {n} draws");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_side_by_side_draw_apart() {
+        // Pairs, triples apart, over queries at successive positions too: cells of a grid are equally full.
+        for seed in 0..6 {
+            for (step, queries) in [(1, 1), (2, 1), (3, 1), (16, 1), (0, 1000)] {
+                let mut cells = [0.0f64; 256];
+                let n = 64_000 / queries;
+                for position in 0..queries {
+                    let here = draws(Row::new(seed, 1, 2, position), n + 64, Draws::uniform);
+                    let next = if step == 0 { draws(Row::new(seed, 1, 2, position + 1), n + 64, Draws::uniform) } else { here.clone() };
+                    for i in 0..n as usize {
+                        cells[(here[i] * 16.0) as usize * 16 + (next[i + step] * 16.0) as usize] += 1.0;
+                    }
+                }
+                let mean = cells.iter().sum::<f64>() / 256.0;
+                let square: f64 = cells.iter().map(|x| (x - mean).powi(2) / mean).sum();
+                // 255 degrees of freedom: mean 255, deviation 22.6.
+                assert!((square - 255.0).abs() < 4.0 * 22.6, "chi-square {square}, seed {seed}, step {step}");
+            }
         }
     }
 
@@ -171,7 +240,7 @@ mod tests {
     fn rows_do_not_resemble_each_other() {
         let all: Vec<Vec<f64>> = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 1, 1, 1)]
             .into_iter()
-            .map(|(seed, layer, head, position)| draws(Row::new(seed, layer, head, position), 20_000, Row::uniform))
+            .map(|(seed, layer, head, position)| draws(Row::new(seed, layer, head, position), 20_000, Draws::uniform))
             .collect();
         for (i, a) in all.iter().enumerate() {
             for b in &all[..i] {

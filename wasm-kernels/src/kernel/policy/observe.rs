@@ -12,15 +12,17 @@
 //! - Without noise and with tau 1 the log-sum-exp that attention left makes it a single pass.
 //! - Otherwise the weights are made against an upper bound of the exponents, log-sum-exp plus the largest noise, so
 //!   that no pass looks for their maximum; they replace the logits until their sum is known.
-//! - At tau 1, as in a prompt, Gumbel noise is a division: e^(x - ln E) = e^x / E with an exponential draw E.
+//! - With an exponential draw E the Gumbel noise is -ln E, so that e^((x - ln E) / tau) at tau 1, as in a prompt, is e^x / E,
+//!   and at tau 2, where Keyformer's rise ends, e^(x / 2) / sqrt(E): no second logarithm.
+//! - Exponentials and draws are passes of their own: the constants of either fit the registers, those of both don't.
 //! - A token's own step counts as important to it, so that the last query never lies before the token itself.
 //! - decay 0 keeps the last query only (TOVA), 1 sums (H2O, Keyformer), between lies a moving average.
 //!
 //! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104; CORM, arXiv 2404.15949.
-use super::noise::{self, Row};
+use super::noise::{self, Draws, Row};
 use crate::kernel::kv::slots;
 use crate::kernel::lanes::{load, store};
-use crate::kernel::math::exp_nonpositive;
+use crate::kernel::math::Exp;
 use crate::simd::*;
 
 /// What is added to the logits.
@@ -112,41 +114,42 @@ fn add_row(
     if matches!(options.reduce, Reduce::Latest | Reduce::LatestOfAll) {
         return mark(scores, logits, positions, lse, position, options.reduce);
     }
-    let rate = f32x4_splat(1.0 / options.tau);
     let row = Row::new(options.seed, options.layer, head, position);
-    // e^((x - bound) / tau), where no x lies above the bound.
-    let weight = |x: v128, bound: f32| exp_nonpositive(f32x4_mul(f32x4_sub(x, f32x4_splat(bound)), rate));
+    let rate = 1.0 / options.tau;
     let sum = match options.noise {
-        Noise::None if options.tau == 1.0 => {
-            let lse = f32x4_splat(lse);
-            return accumulate(scores, logits, options, options.weight, |x| exp_nonpositive(f32x4_sub(x, lse)));
-        }
-        Noise::None => weigh(logits, positions, |x, _| weight(x, lse)),
+        Noise::None if options.tau == 1.0 => return add_weights(scores, logits, lse, options),
+        Noise::None => exponentiate(logits, lse, rate),
         Noise::Gumbel if options.tau == 1.0 => {
-            let lse = f32x4_splat(lse);
-            weigh(logits, positions, |x, at| f32x4_div(exp_nonpositive(f32x4_sub(x, lse)), row.exponential(at)))
+            exponentiate_roughly(logits, lse, 1.0);
+            let draws = Draws::new(row);
+            weigh(logits, positions, |weight, at| f32x4_div(weight, draws.exponential(at)))
+        }
+        Noise::Gumbel if options.tau == 2.0 => {
+            exponentiate_roughly(logits, lse, 0.5);
+            let draws = Draws::new(row);
+            weigh(logits, positions, |weight, at| f32x4_div(weight, f32x4_sqrt(draws.exponential(at))))
         }
         Noise::Gumbel => {
-            weigh(logits, positions, |x, at| weight(f32x4_add(x, row.gumbel(at)), lse + noise::GUMBEL_MOST))
+            let draws = Draws::new(row);
+            weigh(logits, positions, |x, at| f32x4_add(x, draws.gumbel(at)));
+            exponentiate_roughly(logits, lse + noise::GUMBEL_MOST, rate)
         }
         Noise::Gaussian => {
-            weigh(logits, positions, |x, at| weight(f32x4_add(x, row.gaussian(at)), lse + noise::GAUSSIAN_MOST))
+            let draws = Draws::new(row);
+            weigh(logits, positions, |x, at| f32x4_add(x, draws.gaussian(at)));
+            exponentiate_roughly(logits, lse + noise::GAUSSIAN_MOST, rate)
         }
         Noise::Given(noise, stride) => {
             let noise = &noise[(head as usize * stride + position as usize) * stride..][..stride];
-            // An empty slot's position lies behind the end.
-            let at = |position: u32| noise.get(position as usize).copied().unwrap_or(0.0);
-            let visible = logits.iter().zip(positions).filter(|(logit, _)| **logit > f32::NEG_INFINITY);
-            let most = visible.map(|(_, &p)| at(p)).fold(0.0, f32::max);
-            weigh(logits, positions, |x, p| {
-                let noise = f32x4(
-                    at(u32x4_extract_lane::<0>(p)),
-                    at(u32x4_extract_lane::<1>(p)),
-                    at(u32x4_extract_lane::<2>(p)),
-                    at(u32x4_extract_lane::<3>(p)),
-                );
-                weight(f32x4_add(x, noise), lse + most)
-            })
+            let mut most = 0.0f32;
+            for (logit, &position) in logits.iter_mut().zip(positions) {
+                // An empty slot's position lies behind the end.
+                if let (Some(&noise), true) = (noise.get(position as usize), *logit > f32::NEG_INFINITY) {
+                    most = most.max(noise);
+                    *logit += noise;
+                }
+            }
+            exponentiate(logits, lse + most, rate)
         }
     };
     if sum > 0.0 {
@@ -154,11 +157,54 @@ fn add_row(
     }
 }
 
-/// Replaces logits by their weights, `f(logit, position)`; returns the sum.
-#[inline(always)]
-fn weigh(logits: &mut [f32], positions: &[u32], f: impl Fn(v128, v128) -> v128) -> f32 {
+/// Plain weights straight into scores.
+#[inline(never)]
+fn add_weights(scores: &mut [f32], logits: &[f32], lse: f32, options: Options) {
+    let (exp, lse) = (Exp::new(), f32x4_splat(lse));
+    accumulate(scores, logits, options, options.weight, |x| exp.nonpositive([f32x4_sub(x, lse)])[0]);
+}
+
+/// Replaces logits x by e^((x - bound) rate), where no x lies above the bound; returns the sum.
+#[inline(never)]
+fn exponentiate(logits: &mut [f32], bound: f32, rate: f32) -> f32 {
+    let (exp, bound, rate) = (Exp::new(), f32x4_splat(bound), f32x4_splat(rate));
     let mut sum = f32x4_splat(0.0);
-    for (quad, positions) in logits.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
+    for quad in logits.as_chunks_mut::<4>().0 {
+        let [weight] = exp.nonpositive([f32x4_mul(f32x4_sub(load(quad), bound), rate)]);
+        sum = f32x4_add(sum, weight);
+        store(quad, weight);
+    }
+    f32x4_sum(sum)
+}
+
+/// 2^f for |f| <= 1/2, highest power first: a weighted minimax fit, to a relative 3e-6.
+const EXP2: [f32; 5] = [9.570_1e-3, 5.591_786e-2, 0.240_247_45, 0.693_121_8, 0.999_999_26];
+
+/// `exponentiate` to a relative 2e-5, for weights that bear noise drawn no better.
+#[inline(never)]
+fn exponentiate_roughly(logits: &mut [f32], bound: f32, rate: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    let factor = rate * core::f32::consts::LOG2_E;
+    let [factor, offset, round, lowest] = opaque([factor, -bound * factor, ROUND, -126.0]).map(|x| f32x4_splat(x));
+    let [c0, c1, c2, c3, c4] = opaque(EXP2).map(|x| f32x4_splat(x));
+    let mut sum = f32x4_splat(0.0);
+    for quad in logits.as_chunks_mut::<4>().0 {
+        let x = f32x4_madd(load(quad), factor, offset);
+        let rounded = f32x4_add(x, round);
+        let f = f32x4_sub(x, f32x4_sub(rounded, round));
+        let p = f32x4_madd(f32x4_madd(f32x4_madd(f32x4_madd(c0, f, c1), f, c2), f, c3), f, c4);
+        let weight = v128_andnot(i32x4_add(p, i32x4_shl(rounded, 23)), f32x4_lt(x, lowest));
+        sum = f32x4_add(sum, weight);
+        store(quad, weight);
+    }
+    f32x4_sum(sum)
+}
+
+/// Replaces each x by `f(x, position)`; returns the sum.
+#[inline(always)]
+fn weigh(x: &mut [f32], positions: &[u32], f: impl Fn(v128, v128) -> v128) -> f32 {
+    let mut sum = f32x4_splat(0.0);
+    for (quad, positions) in x.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
         // SAFETY: the reference covers 16 readable bytes.
         let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
         let weight = f(load(quad), positions);
@@ -192,11 +238,12 @@ fn mark(scores: &mut [f32], logits: &[f32], positions: &[u32], lse: f32, positio
     };
     let (lse, least) = (f32x4_splat(lse), f32x4_splat(1.0 / n_keys as f32));
     let (own, now) = (u32x4_splat(position), f32x4_splat(position as f32));
+    let exp = Exp::new();
     let quads = logits.as_chunks::<4>().0.iter().zip(positions.as_chunks::<4>().0);
     for (score, (logits, positions)) in scores.as_chunks_mut::<4>().0.iter_mut().zip(quads) {
         // SAFETY: the reference covers 16 readable bytes.
         let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-        let weight = exp_nonpositive(f32x4_sub(load(logits), lse));
+        let [weight] = exp.nonpositive([f32x4_sub(load(logits), lse)]);
         let minor = v128_andnot(f32x4_lt(weight, least), i32x4_eq(positions, own));
         store(score, v128_bitselect(load(score), now, minor));
     }

@@ -20,6 +20,7 @@ use crate::kernel::kv::values::read_value;
 use crate::kernel::lanes::{load, store, zip};
 use crate::kernel::math::exp_nonpositive;
 use crate::kernel::rope::RopeStyle;
+use crate::kernel::scalar::{sin_cos, sqrt};
 use crate::simd::*;
 
 /// Floats of the statistics of one query head.
@@ -38,7 +39,7 @@ pub fn gather(stats: &mut [f32], q: &[f32], positions: &[u32], dim: usize, first
         for (q, _) in q.chunks_exact(n_heads * dim).zip(positions).filter(|&(_, &position)| position >= first) {
             *n += 1.0;
             errors.copy_from_slice(&q[h * dim..][..dim]);
-            zip(errors, mean, f32x4_sub);
+            zip(errors, mean, |a, b| f32x4_sub(a, b));
             let rate = f32x4_splat(1.0 / *n);
             zip(mean, errors, |mean, error| f32x4_madd(error, rate, mean));
             let mut row_start = 0;
@@ -66,9 +67,9 @@ pub struct Turn<'a> {
 pub fn mean_rotation(table: &mut [f32], inv_freq: &[f32], start: u32, n: u32, magnitude: f32) {
     for (pair, &frequency) in table.as_chunks_mut::<2>().0.iter_mut().zip(inv_freq) {
         let half = frequency as f64 / 2.0;
-        let (sin, cos) = ((2.0 * start as f64 + n as f64 - 1.0) * half).sin_cos();
-        let spread = n as f64 * half.sin();
-        let length = magnitude as f64 * if spread == 0.0 { 1.0 } else { (n as f64 * half).sin() / spread };
+        let (sin, cos) = sin_cos((2.0 * start as f64 + n as f64 - 1.0) * half);
+        let spread = n as f64 * sin_cos(half).0;
+        let length = magnitude as f64 * if spread == 0.0 { 1.0 } else { sin_cos(n as f64 * half).0 / spread };
         *pair = [(cos * length) as f32, (sin * length) as f32];
     }
 }
@@ -130,7 +131,7 @@ pub fn expect(out: &mut [f32], room: &mut [f32], cache: Stored, future: Future) 
                 continue;
             }
             read_value(values, &cache.value, slot, value);
-            out[slot] = (out[slot] + future.epsilon) * value.iter().map(|x| x * x).sum::<f32>().sqrt();
+            out[slot] = (out[slot] + future.epsilon) * sqrt(value.iter().map(|x| x * x).sum());
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Housekeeping of scores: they follow the slots they belong to.
-use super::noise::Row;
+use super::noise::{Draws, Row};
 use crate::kernel::kv::slots::{self, EMPTY};
 use crate::kernel::lanes::store;
 use crate::simd::*;
@@ -43,7 +43,7 @@ pub fn compact(scores: &mut [f32], slots: &[u32], capacity: usize) {
 /// A uniform draw per slot, by position: the same each time for the same token.
 pub fn randomise(scores: &mut [f32], slots: &[u32], capacity: usize, seed: u32, layer: u32) {
     for (row, (scores, positions)) in rows(scores, slots, capacity).enumerate() {
-        let draws = Row::new(seed, layer, row as u32, 0);
+        let draws = Draws::new(Row::new(seed, layer, row as u32, 0));
         for (scores, positions) in scores.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
             // SAFETY: the reference covers 16 readable bytes.
             let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };

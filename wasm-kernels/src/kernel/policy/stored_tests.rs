@@ -256,14 +256,14 @@ fn a_spread_budget_equals_a_sort_of_all_heads() {
 #[test]
 fn the_slot_at_an_index_of_positions_leaves() {
     let mut random = Random(24);
-    for index in [0, 1, 17, 40, 90] {
+    for (index, budget) in [(0, 43), (1, 40), (17, 20), (40, 30), (90, 0)] {
         let mut layer = Layer::new(&mut random, KvType::F32, 8);
         let before: Vec<Vec<u32>> = (0..G).map(|h| layer.positions(h).to_vec()).collect();
-        cut::at(&mut layer.slots, CAPACITY, index);
+        cut::at(&mut layer.slots, CAPACITY, index, budget);
         for (h, before) in before.iter().enumerate() {
             let mut wanted: Vec<u32> = before.iter().copied().filter(|&p| p != EMPTY).collect();
             wanted.sort();
-            if index < wanted.len() {
+            while wanted.len() > budget && index < wanted.len() {
                 wanted.remove(index);
             }
             let mut kept: Vec<u32> = layer.positions(h).iter().copied().filter(|&p| p != EMPTY).collect();

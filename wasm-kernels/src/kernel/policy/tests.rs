@@ -1,9 +1,11 @@
 //! Every policy kernel against a plain one.
+use super::noise::{Draws, Row};
 use super::observe::{observe, Noise, Options, Reduce, Tile};
 use super::select::{select, Keep};
 use super::{cut, pool, scores};
 use crate::kernel::kv::slots::{self, EMPTY, HEADER};
 use crate::oracle::{close, Random};
+use crate::simd::*;
 
 const CAPACITY: usize = 96;
 
@@ -159,6 +161,27 @@ fn observe_equals_its_definition() {
             let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
             observe(&mut case.scores, &mut case.logits, tile, options);
             case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 3e-6));
+        }
+    }
+}
+
+#[test]
+fn drawn_noise_is_added_to_logits() {
+    let mut random = Random(12);
+    for tau in [1.0, 1.5, 2.0] {
+        for noise in [Noise::Gumbel, Noise::Gaussian] {
+            let options = Options { reduce: Reduce::Sum, noise, seed: 9, layer: 1, weight: 1.0, decay: 1.0, tau };
+            let mut case = case(&mut random, N_HEADS);
+            let drawn = |case: &Case, h: usize, t: usize, p: u32| {
+                let draws = Draws::new(Row::new(9, 1, h as u32, case.positions[t]));
+                let x = if let Noise::Gumbel = noise { Draws::gumbel } else { Draws::gaussian }(&draws, u32x4_splat(p));
+                f32x4_extract_lane::<0>(x) as f64
+            };
+            let wanted = observed(&case, N_HEADS, options, drawn);
+            let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
+            observe(&mut case.scores, &mut case.logits, tile, options);
+            // The logarithm is good to 5e-5 of itself.
+            case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 2e-4));
         }
     }
 }

@@ -1,0 +1,48 @@
+/**
+ * How the budget of a layer is spread over its KV heads. A rule is planned before anything is loaded, since it says how
+ * many slots a head may need.
+ *
+ * @module
+ */
+import type { Param, Values } from "./policies/params.ts";
+import type { PolicyValue } from "./policy.ts";
+
+/** The slots of a layer, some of which have to leave. */
+export interface Choice {
+  readonly nKvHeads: number;
+  /** Slots per KV head that may stay, on average. */
+  readonly budget: number;
+  /** Slots that one KV head may keep at most. */
+  readonly most: number;
+  /** First and latest positions that stay in any case. */
+  readonly sinks: number;
+  readonly recent: number;
+  /** Every head keeps the best `budget` of its own. */
+  select(): void;
+  /** Every head keeps the `least` best of its own beside what is protected, the layer the best `total` in all. */
+  spread(total: number, least: number): void;
+  /** Empties what scores less. */
+  cutBelow(least: number): void;
+}
+
+/** A rule with its parameters. */
+export interface BudgetRule {
+  readonly name: string;
+  readonly params: Readonly<Record<string, PolicyValue>>;
+  /** Slots that a KV head may keep, as a multiple of the mean budget: what is allocated. At least 1. */
+  readonly most: number;
+  /** Chooses what stays of a layer. */
+  choose(layer: Choice): void;
+}
+
+/** A rule that can be named; `null`: every head keeps the best of its own. */
+export interface BudgetRuleEntry {
+  readonly name: string;
+  /** One line. */
+  readonly summary: string;
+  /** Paper; empty where there is none. */
+  readonly source: string;
+  readonly cost: string;
+  readonly params: Readonly<Record<string, Param>>;
+  create(values: Values): BudgetRule | null;
+}

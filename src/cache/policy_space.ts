@@ -1,0 +1,76 @@
+/**
+ * What policies need in memory beside the slots: scores, biases and statistics of each sequence, and room to work in.
+ *
+ * @module
+ */
+import type { Hparams } from "../hparams.ts";
+import { RING_WORDS } from "../kernels/cascade_kernels.ts";
+import { statistics } from "../kernels/stored_kernels.ts";
+import type { Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
+import type { CachePlan } from "./cache_plan.ts";
+
+/** Room that sequences share. */
+export interface PolicyScratch {
+  /** Logits `[H, tile, capacity]` on their way to become scores, or scores `[G, capacity]` for one choice only. */
+  readonly logits: Floats;
+  /** Sums `[H, capacity]` over the tokens read at once, where scores are moving averages. */
+  readonly gathered: Floats | null;
+  /** Slots of a layer before some are emptied, where victims join others. */
+  readonly before: Words | null;
+  /** For scores of expected queries: one row, and the mean rotation of each of the model's ropes. */
+  readonly room: Floats | null;
+  readonly turns: readonly Floats[];
+}
+
+/** Where scores lie. */
+export interface PolicySpace {
+  /** `[scoreRows, capacity]` of each layer, all the same one where a policy shares it; none without scores. */
+  readonly scores: readonly Floats[];
+  readonly scratch: PolicyScratch;
+}
+
+/** Lays out the scores of one sequence. */
+export function layScores(plan: CachePlan, policy: Layout): readonly Floats[] {
+  if (plan.scoreRows === 0) return [];
+  const shared = plan.policy?.shared ? policy.floats(plan.scoreRows * plan.capacities[0]) : undefined;
+  return plan.capacities.map((capacity) => shared ?? policy.floats(plan.scoreRows * capacity));
+}
+
+/** Lays out what a policy keeps for each layer of one sequence beside scores: biases, statistics of queries. */
+export function layPolicyState(
+  { policy, nHeads }: Pick<CachePlan, "policy" | "nHeads">,
+  layers: readonly LayerCache[],
+  layout: Layout,
+): readonly LayerCache[] {
+  const [folds, counts] = [policy?.victims === "mass_fold", policy?.queries !== undefined];
+  const cascades = policy?.cascades ?? false;
+  if (!folds && !counts && !cascades) return layers;
+  return layers.map((layer) => {
+    const { nKvHeads, capacity, keyDim, state } = layer;
+    const own = {
+      ...(folds && { bias: layout.floats(nKvHeads * capacity) }),
+      ...(cascades && { rings: layout.words(nKvHeads * RING_WORDS) }),
+      ...(counts && { queries: layout.floats(nHeads * statistics(keyDim)) }),
+    };
+    return Object.freeze({ ...layer, ...own, state: { ...state, ...own } });
+  });
+}
+
+/** Lays out what observing and choosing need, once for all sequences. */
+export function layScratch(
+  { policy, capacities, tile }: CachePlan,
+  { nHeads, nKvHeads, rope, localRope }: Hparams,
+  activations: Layout,
+): PolicyScratch | null {
+  if (policy === null) return null;
+  const capacity = Math.max(...capacities);
+  const joins = (policy.victims ?? "drop") !== "drop";
+  const ropes = policy.queries === undefined ? [] : [rope, localRope];
+  return {
+    logits: activations.floats(capacity * (policy.observe === undefined ? nKvHeads : nHeads * tile)),
+    gathered: policy.cascades ? activations.floats(nHeads * capacity) : null,
+    before: joins ? activations.words(nKvHeads * (4 + capacity)) : null,
+    room: policy.queries === undefined ? null : activations.floats(capacity),
+    turns: ropes.filter((rope) => rope !== undefined).map(({ dims }) => activations.floats(dims)),
+  };
+}

@@ -1,0 +1,46 @@
+/**
+ * What becomes of tokens that leave the cache.
+ *
+ * @module
+ */
+import { findEntry, type NamedEntry, readValues } from "./policies/params.ts";
+
+/**
+ * `drop`: they are gone. `mass_fold`: values join the most similar key that stays, which then weighs for both.
+ * `merge_nearest`: keys and values go into the mean at the nearest position that stays; for presets alone, since it
+ * mixes rotated keys.
+ */
+export type Victims = "drop" | "mass_fold" | "merge_nearest";
+
+/** A choice that can be named. */
+export interface VictimsEntry extends NamedEntry {
+  readonly name: Victims;
+  /** One line. */
+  readonly summary: string;
+  readonly source: string;
+  readonly cost: string;
+  readonly params: Record<string, never>;
+}
+
+/** Every choice that goes with policies by name. */
+export const VICTIMS: readonly VictimsEntry[] = [
+  { name: "drop", summary: "Tokens that leave are gone", source: "", cost: "nothing", params: {} },
+  {
+    name: "mass_fold",
+    summary: "Values of tokens that leave join the most similar key that stays, which then weighs for both",
+    source: "MassFold, github.com/jg-codes/kvfold",
+    cost: "4 bytes per slot and KV head; a product of keys for every pair of one that leaves and one that stays",
+    params: {},
+  },
+];
+
+/**
+ * The choice that a name stands for.
+ *
+ * @throws {OptionError} When it is unknown or has parameters.
+ */
+export function readVictims(text: string): Victims {
+  const { entry, pairs } = findEntry("victims", VICTIMS, text);
+  readValues(entry, entry.params, pairs);
+  return entry.name;
+}

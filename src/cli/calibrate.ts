@@ -1,0 +1,65 @@
+/** `deno task calibrate`: learns codebooks of a model's keys and values. */
+import { encodeCalibration } from "../cache/calibration.ts";
+import { OptionError } from "../error.ts";
+import { calibrate } from "../model/calibrate.ts";
+import { kernelModule } from "../runtime/kernel_modules_deno.ts";
+import { openSource } from "../runtime/open_source.ts";
+import type { Arguments } from "./args.ts";
+import { calibrationPath } from "./calibration.ts";
+import { type Command, main } from "./command.ts";
+import { write, writeFile } from "./host.ts";
+import { modelInput } from "./model_input.ts";
+import { workBar } from "./progress.ts";
+import { readFileOption } from "./prompt.ts";
+import { formatBytes } from "./units.ts";
+
+const command: Command = {
+  name: "calibrate",
+  summary:
+    "Learns codebooks of a model's keys and values from a text, and writes them beside the model, for --storage cq.\n" +
+    "Tokens count as much as the attention that they get, in place of gradients, which would need a backward pass.",
+  options: {
+    "model": { value: "PATH|URL", help: "A GGUF file (default: the bundled model)" },
+    "text-file": { value: "FILE", help: "The text, as like those to come as can be" },
+    "channels": { value: "N", help: "Channels that share a code of 8 bits: 2, 4 (default) or 8" },
+    "tokens": { value: "N", help: "Tokens of the text to learn from (default: 8192)" },
+    "window": { value: "N", help: "Tokens read at once (default: the model's context, at most 2048)" },
+    "unweighted": { help: "Count every token alike" },
+    "out": { value: "FILE", help: "Where the codebooks go (default: beside the model, as MODEL.cq4)" },
+    "json": { help: "Print one JSON object instead" },
+  },
+  example: "deno task calibrate --text-file README.md --channels 4 --window 256 --out readme.cq4",
+
+  async run(args: Arguments): Promise<void> {
+    const text = await readFileOption(args, "text-file");
+    if (text === undefined) throw new OptionError("text-file", "", "a text file");
+    const model = args.string("model");
+    const channels = args.integer("channels", 1) ?? 4;
+    const out = args.string("out") ?? calibrationPath(model, channels);
+    const bar = await workBar("calibrating");
+    const start = performance.now();
+    const calibration = await calibrate(openSource(modelInput(model)), text, {
+      kernels: kernelModule,
+      channels,
+      tokens: args.integer("tokens", 1),
+      window: args.integer("window", 1),
+      weighted: !args.on("unweighted"),
+      onProgress: bar.show,
+    }).finally(() => bar.stop());
+    const bytes = encodeCalibration(calibration);
+    await writeFile(out, bytes);
+    const seconds = Number(((performance.now() - start) / 1000).toFixed(1));
+    const name = typeof out === "string" ? out : out.pathname;
+    if (args.on("json")) {
+      write(JSON.stringify({ file: name, bytes: bytes.length, channels, seconds }) + "\n");
+    } else {
+      write(
+        `Codebooks for ${8 / channels} bits a channel, ${
+          formatBytes(bytes.length)
+        }, in ${seconds} s: ${name}\n`,
+      );
+    }
+  },
+};
+
+if (import.meta.main) await main(command);

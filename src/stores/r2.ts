@@ -1,0 +1,69 @@
+import { checkSessionId, chunksOf, type SessionStore } from "./store.ts";
+
+/** What is needed of a bucket's binding. */
+export interface R2SessionBucket {
+  get(key: string): Promise<{ readonly body: ReadableStream<Uint8Array> } | null>;
+  put(key: string, value: Uint8Array): Promise<unknown>;
+  delete(key: string): Promise<void>;
+  createMultipartUpload(key: string): Promise<R2Upload>;
+}
+
+/** An object that is being put part by part; nobody sees it before it is complete. */
+interface R2Upload {
+  uploadPart(number: number, value: Uint8Array): Promise<{ partNumber: number; etag: string }>;
+  complete(parts: { partNumber: number; etag: string }[]): Promise<unknown>;
+  abort(): Promise<void>;
+}
+
+/** Least size of a part but the last. */
+const PART_BYTES = 5 * 2 ** 20;
+
+/**
+ * Sessions in an R2 bucket, one object each, of any size: an object is replaced as a whole or not at all.
+ *
+ * @example
+ * ```ts ignore
+ * createServer(load, { sessions: r2Sessions(env.SESSIONS) });
+ * ```
+ */
+export function r2Sessions(bucket: R2SessionBucket, prefix = "session/"): SessionStore {
+  const key = (id: string) => prefix + checkSessionId(id);
+  return {
+    async load(id) {
+      const object = await bucket.get(key(id));
+      return object === null ? undefined : chunksOf(object.body);
+    },
+    async save(id, chunks) {
+      const rest = chunks(PART_BYTES)[Symbol.asyncIterator]();
+      try {
+        const first = await rest.next();
+        const second = await rest.next();
+        if (second.done) await bucket.put(key(id), first.value);
+        else await inParts(await bucket.createMultipartUpload(key(id)), [first.value, second.value], rest);
+      } finally {
+        await rest.return?.();
+      }
+    },
+    async delete(id) {
+      await bucket.delete(key(id));
+    },
+  };
+}
+
+async function inParts(
+  upload: R2Upload,
+  begun: Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): Promise<void> {
+  const parts = [];
+  try {
+    for (let chunk = begun.shift(); chunk !== undefined;) {
+      parts.push(await upload.uploadPart(parts.length + 1, chunk));
+      chunk = begun.shift() ?? (await rest.next()).value;
+    }
+    await upload.complete(parts);
+  } catch (error) {
+    await upload.abort().catch(() => {});
+    throw error;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Where sessions are kept between requests, by the id of their conversation.
+ *
+ * @module
+ */
+import { OptionError } from "../error.ts";
+
+/** A snapshot that can be read once, in chunks of at most so many bytes: `(max) => session.saveChunks(max)`. */
+export type SnapshotChunks = (maxBytes: number) => AsyncIterable<Uint8Array<ArrayBuffer>>;
+
+/** A place that keeps the latest snapshot of each conversation. */
+export interface SessionStore {
+  /** The snapshot in chunks, for `session.restoreFrom`; `undefined` where there is none. */
+  load(id: string): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /** Puts a snapshot in place of the last one, which stays until all of the new one is there. */
+  save(id: string, chunks: SnapshotChunks): Promise<void>;
+  /** Forgets a conversation, if there is one. */
+  delete(id: string): Promise<void>;
+}
+
+/**
+ * Lets an id pass that every store can have as a part of its keys.
+ *
+ * @throws {OptionError} When it is another one.
+ */
+export function checkSessionId(id: string): string {
+  if (/^[\w.:@-]{1,128}$/.test(id)) return id;
+  throw new OptionError("session", id, "1 to 128 letters, digits and any of . _ : @ -");
+}
+
+/** Chunks as a stream; a reader that leaves ends them. */
+export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: async () => void await iterator.return?.(),
+  }, { highWaterMark: 0 });
+}
+
+/** A stream as chunks; leaving them cancels it. */
+export async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    await reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * Models kept in a browser's private file system and in its caches: the second load needs no network, also when the
+ * browser was killed in the first.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { openProfile, type PageFile, serveFiles } from "../../tools/browser.ts";
+import { serveModel } from "../../tools/model_server.ts";
+import { bundleApp, chromium, installedApp } from "../../tools/tools.ts";
+import { expectedTokens, modelBytes } from "./model_bytes.ts";
+
+const ignore = await chromium() === undefined;
+
+async function files(): Promise<Record<string, PageFile>> {
+  const app = await installedApp();
+  const script = await bundleApp(new URL("cached_page.js", import.meta.url), ["browser"]);
+  const kernels = new URL("node_modules/@locket/locket/src/kernels/wasm/simd128.wasm", app);
+  return {
+    "/": {
+      text: `<!doctype html><script type="module" src="/src/entry/page.js"></script>`,
+      type: "text/html",
+    },
+    "/src/entry/page.js": { text: script, type: "text/javascript" },
+    "/src/kernels/wasm/simd128.wasm": kernels,
+  };
+}
+
+const PLACES = [["opfs", "loadInWorker"], ["opfs", "loadThrough"], ["cache", "loadInWorker"]] as const;
+
+for (const [store, load] of PLACES) {
+  const place = load === "loadInWorker" ? "a Web Worker" : "a page";
+  Deno.test(
+    { name: `${place} loads once from the network and then out of ${store}, killed between or not`, ignore },
+    async () => {
+      const bytes = await modelBytes();
+      const tokens = [...await expectedTokens()];
+      await using model = serveModel(bytes);
+      const server = serveFiles(await files(), { port: 0, onListen() {} });
+      const origin = `http://127.0.0.1:${server.addr.port}/`;
+      const profile = await Deno.makeTempDir();
+      const call = `${load}("${store}", "${model.url}")`;
+      const stored = `navigator.storage.estimate().then(({ usage }) => usage)`;
+      try {
+        {
+          await using opened = await openProfile(origin, profile);
+          await opened.page.waitForFunction("globalThis.loadThrough");
+          model.stallAt = bytes.length - 1000;
+          opened.page.evaluate(call).catch(() => {});
+          // two chunks of three are in the store
+          await opened.page.waitForFunction(`${stored}.then((usage) => usage >= ${2 * 2 ** 22})`);
+          await opened.crash();
+        }
+        model.stallAt = Infinity;
+        {
+          await using opened = await openProfile(origin, profile);
+          await opened.page.waitForFunction("globalThis.loadThrough");
+          const first: Found = await opened.page.evaluate(call);
+          assertEquals([first.tokens, first.fromStore, first.fromNetwork], [tokens, 0, bytes.length]);
+          assert(first.stored, first.problem);
+        }
+        await model.cut();
+        await using opened = await openProfile(origin, profile);
+        await opened.page.waitForFunction("globalThis.loadThrough");
+        const second: Found = await opened.page.evaluate(call);
+        assertEquals([second.tokens, second.fromStore, second.fromNetwork], [tokens, bytes.length, 0]);
+      } finally {
+        await server.shutdown();
+        await Deno.remove(profile, { recursive: true });
+      }
+    },
+  );
+}
+
+interface Found {
+  readonly tokens: number[];
+  readonly fromStore: number;
+  readonly fromNetwork: number;
+  readonly stored: boolean;
+  readonly problem?: string;
+}

@@ -1,0 +1,109 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { POLICIES } from "../../src/cache/policies/mod.ts";
+import type { KvTypeName } from "../../src/cache/kv_cache.ts";
+import { OptionError, SnapshotError } from "../../src/error.ts";
+import type { Binary } from "../../src/kernels/load.ts";
+import type { Sequence } from "../../src/model/sequence.ts";
+import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
+
+const KV_TYPES: readonly KvTypeName[] = ["f32", "f16", "q8_0", "q4_0"];
+const BINARIES: readonly Binary[] = ["simd128", "relaxed"];
+
+/** Policies whose defaults want a larger budget. */
+const SMALLER: Record<string, string> = { corm: "corm:window=16,recent=16" };
+
+/** Every policy of the table, and those whose state is of a kind of its own. */
+const SETTINGS = [
+  ...POLICIES.map(({ name }) => SMALLER[name] ?? name),
+  "keyformer:score=shared",
+  "keyformer:every=8",
+  "h2o:pyramid=4",
+  "snapkv:window=4,reserve=64",
+];
+
+const rules = (policy: string) => policy === "full" ? {} : { policy, budget: 48 };
+
+/** The most likely tokens one after the other. */
+function greedy(sequence: Sequence, n: number): number[] {
+  return Array.from({ length: n }, () => {
+    const id = sequence.row.argmax();
+    sequence.decode(id);
+    return id;
+  });
+}
+
+/** Every byte that the sequence's next token depends on, as far as a report tells. */
+const held = (sequence: Sequence) => ({
+  contents: sequence.cacheContents(),
+  logits: sequence.logits().slice(),
+});
+
+for (const binary of BINARIES) {
+  for (const policy of SETTINGS) {
+    Deno.test(`${binary}, ${policy}: restored, a sequence goes on as if it had never stopped`, async () => {
+      for (const kvType of KV_TYPES) {
+        const options = { binary, kvType, context: 512, chunk: 32, ...rules(policy) };
+        const model = await loadBundled({ ...options, sequences: 2 });
+        const ids = model.tokenizer.encode(LONG_TEXT).slice(0, 203);
+        const [one, other] = [model.sequence(), model.sequence()];
+        await one.prefill(ids);
+        greedy(one, 11);
+        const snapshot = one.save();
+
+        other.restore(snapshot);
+        assertEquals(other.position, one.position);
+        assertEquals(held(other), held(one));
+        assertEquals(other.save(), snapshot);
+        assertEquals(greedy(other, 24), greedy(one, 24));
+        await one.prefill(ids.slice(0, 40));
+        await other.prefill(ids.slice(0, 40));
+        assertEquals(held(other), held(one));
+        assertEquals(greedy(other, 5), greedy(one, 5));
+        assertEquals(model.brokenGuards(), []);
+        model.dispose();
+      }
+    });
+  }
+}
+
+Deno.test("a cache of another capacity takes a snapshot whose slots fit, and refuses others", async () => {
+  for (const policy of ["full", "keyformer", "snapkv:reserve=64"]) {
+    const [small, large] = await Promise.all([
+      loadBundled({ context: 256, chunk: 16, ...rules(policy) }),
+      loadBundled({ context: 512, chunk: 64, ...rules(policy), sequences: 2 }),
+    ]);
+    const ids = small.tokenizer.encode(LONG_TEXT);
+    const [one, two, three] = [small.sequence(), large.sequence(), large.sequence()];
+    await one.prefill(ids.slice(0, 200));
+    greedy(one, 5);
+    two.restore(one.save());
+    three.restore(two.save());
+    const wanted = greedy(one, 20);
+    assertEquals(greedy(two, 20), wanted);
+    small.dispose();
+
+    const again = (await loadBundled({ context: 256, chunk: 16, ...rules(policy) })).sequence();
+    again.restore(three.save());
+    assertEquals(greedy(again, 20), wanted);
+
+    two.reset();
+    await two.prefill(ids.slice(0, 300));
+    const error = assertThrows(() => again.restore(two.save()), SnapshotError);
+    assertEquals([error.what, error.found], ["length of its text", 300]);
+    large.dispose();
+  }
+});
+
+Deno.test("a budget that has no room in a smaller cache is refused by name", async () => {
+  const options = { policy: "h2o", budget: 0.5, chunk: 32 };
+  const large = (await loadBundled({ ...options, context: 512 })).sequence();
+  const small = (await loadBundled({ ...options, context: 256 })).sequence();
+  const ids = large.tokenizer.encode(LONG_TEXT);
+  await large.prefill(ids.slice(0, 240));
+  small.restore(large.save());
+  assertEquals(greedy(small, 8), greedy(large, 8));
+  // A text that began without a prompt keeps all that its cache has room for.
+  large.reset();
+  large.decode(ids[0]);
+  assertThrows(() => small.restore(large.save()), SnapshotError, "budget of layer 0");
+});

@@ -1,0 +1,85 @@
+//! Block formats as values: inner loops behind pointers, so that all that is around them is compiled once, not twelve
+//! times. A pointer is followed once for some thousand products.
+use super::matvec::{dot, Dot};
+use crate::quant::{with_format, Format, Group, Masks};
+use crate::simd::*;
+use core::ops::Range;
+
+/// What kernels have to know of a format.
+pub struct BlockFormat {
+    pub columns: usize,
+    pub bytes: usize,
+    pub half_floats: Range<usize>,
+    /// Scales belong to 16 columns, not 32.
+    pub halves: bool,
+    pub offset: bool,
+    pub wide: bool,
+    /// Takes so many blocks of four rows apart.
+    pub place: unsafe fn(&mut Group, column: usize, group: *const u8, n_blocks: usize, masks: &Masks),
+    whole: Decode,
+    split: Decode,
+}
+
+/// How a format is multiplied with one token.
+#[derive(Clone, Copy)]
+pub struct Decode {
+    /// Groups side by side, at most `ABREAST`.
+    pub abreast: usize,
+    pub dot: Dot,
+}
+
+impl BlockFormat {
+    pub const fn of<F: Format>() -> Self {
+        let whole = match F::PARTS {
+            2 => Decode { abreast: 4, dot: dot::<F, 4, false> },
+            _ => Decode { abreast: 2, dot: dot::<F, 2, false> },
+        };
+        Self {
+            columns: F::COLUMNS,
+            bytes: F::BYTES,
+            half_floats: F::HALF_FLOATS,
+            halves: F::GROUP == 16,
+            offset: F::OFFSET,
+            wide: F::WIDE,
+            place: Group::place::<F>,
+            whole,
+            split: if F::WIDE && SecondOperand::MAY_BE_SEVEN_BITS {
+                Decode { abreast: 1, dot: dot::<F, 1, true> }
+            } else {
+                whole
+            },
+        }
+    }
+
+    /// `None` for ids that are not blocks.
+    pub fn by_id(type_id: u32) -> Option<&'static Self> {
+        with_format!(type_id, F => Some(const { &BlockFormat::of::<F>() }), None)
+    }
+
+    /// Whether codes are taken apart, for want of a dot product that takes 8 bits.
+    pub fn splits(&self, masks: &Masks) -> bool {
+        self.wide && !masks.wide.whole
+    }
+
+    pub fn decode(&self, masks: &Masks) -> Decode {
+        if self.splits(masks) {
+            self.split
+        } else {
+            self.whole
+        }
+    }
+
+    /// What is added to the codes in a group's vectors, in every lane.
+    pub fn bias(&self, masks: &Masks) -> v128 {
+        match (self.wide, self.offset) {
+            (true, _) => masks.wide.bias,
+            (_, true) => i32x4_splat(0),
+            (_, false) => i32x4_splat(64),
+        }
+    }
+
+    /// Bytes of `n` columns, whole blocks of one row.
+    pub fn row_bytes(&self, n: usize) -> usize {
+        n / self.columns * self.bytes
+    }
+}
