@@ -71,18 +71,26 @@ function watch<T extends object>(type: { prototype: T }, name: keyof T, field: "
   } as T[typeof name];
 }
 
+/** Counts what attention reads while that is wanted. */
+function countReads(): void {
+  const attend = Kernels.prototype.attend;
+  Kernels.prototype.attend = function (this: Kernels, ...values: Parameters<Kernels["attend"]>) {
+    attend.apply(this, values);
+    if (counting) count(new Uint32Array(this.buffer), values[4]);
+  };
+}
+
+let counting = false;
+
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function speed(): Promise<void> {
   const nTokens = Number(args.tokens ?? 8000);
   watch(Kernels, "attend", "attend");
-  for (const name of ["pageExtend", "pageChoose", "clusterChoose"] as const) watch(IndexKernels, name, "choose");
-  const attend = Kernels.prototype.attend;
-  let counting = false;
-  Kernels.prototype.attend = function (this: Kernels, ...values: Parameters<Kernels["attend"]>) {
-    attend.apply(this, values);
-    if (counting) count(new Uint32Array(this.buffer), values[4]);
-  };
+  for (const name of ["pageExtend", "pageChoose", "clusterChoose"] as const) {
+    watch(IndexKernels, name, "choose");
+  }
+  countReads();
   const rows = ["reader,tokens,keys_read,blocks_read,attend_ms,choose_ms,token_ms,bytes"];
   for (const reader of readers) {
     const model = await loadModel(path, { context: nTokens + 64, chunk: 64, read: reader });
@@ -130,25 +138,36 @@ async function speed(): Promise<void> {
 async function loss(): Promise<void> {
   const [prefix, nTokens, nCases] = [Number(args.prefix), Number(args.tokens ?? 128), Number(args.cases)];
   const text = await readText(textPath);
-  const rows = ["reader,cases,nats,more_than_dense,half_interval"];
+  const rows = ["reader,cases,keys_read,nats,more_than_dense,half_interval"];
+  countReads();
   let dense: number[] = [];
   for (const reader of readers) {
     const model: Model = await loadModel(path, { context: prefix + nTokens, read: reader });
     const ids = model.tokenizer.encode(text, { addSpecial: false });
     const sequence = model.sequence();
     const losses: number[] = [];
+    Object.assign(meter, { keys: 0, read: 0, blocks: 0, blocksRead: 0 });
     for (let i = 0; i < nCases; i++) {
       const start = Math.floor(i * (ids.length - prefix - nTokens) / nCases);
-      const [head, tail] = [ids.slice(start, start + prefix), ids.slice(start + prefix, start + prefix + nTokens)];
+      const [head, tail] = [
+        ids.slice(start, start + prefix),
+        ids.slice(start + prefix, start + prefix + nTokens),
+      ];
       sequence.reset();
       if (reader.startsWith("squeezed")) await sequence.squeeze(head.slice(0, -1));
       else await sequence.prefill(head.slice(0, -1));
       const { nll, tokens } = await scoreContinuation(sequence, head.slice(-1), tail);
       losses.push(nll / tokens);
+      // The last token of all, which tells nothing of the loss.
+      counting = true;
+      sequence.decode(tail.at(-1)!);
+      counting = false;
     }
     if (reader === "dense") dense = losses;
     const more = losses.map((value, i) => value - dense[i]);
-    const figures = [mean(losses), mean(more), interval(more)].map((x) => x.toFixed(4));
+    const figures = [meter.read / meter.keys, mean(losses), mean(more), interval(more)].map((x) =>
+      x.toFixed(4)
+    );
     const row = [reader.replaceAll(",", " "), nCases, ...figures].join(",");
     rows.push(row);
     console.log(row);
@@ -160,6 +179,8 @@ async function loss(): Promise<void> {
 if (what === "speed" && path !== undefined) await speed();
 else if (what === "loss" && textPath !== undefined) await loss();
 else {
-  console.log("usage: deno run -A bench/readers_bench.ts speed MODEL | loss MODEL TEXT   (see the head of the file)");
+  console.log(
+    "usage: deno run -A bench/readers_bench.ts speed MODEL | loss MODEL TEXT   (see the head of the file)",
+  );
   Deno.exit(1);
 }

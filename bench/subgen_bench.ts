@@ -114,7 +114,9 @@ const full = new Map<number, number[][][]>();
 for (const nTokens of LENGTHS) full.set(nTokens, (await read(nTokens, {})).outputs);
 
 const report = (...values: (string | number)[]) => {
-  const row = values.map((value) => typeof value === "number" ? +value.toFixed(4) : value.replaceAll(",", " "))
+  const row = values.map((value) =>
+    typeof value === "number" ? +value.toFixed(4) : value.replaceAll(",", " ")
+  )
     .join(",");
   rows.push(row);
   console.log(row);
@@ -127,7 +129,11 @@ for (const radius of [0.5, 0.7, 0.9, 1.1]) {
       const { rig, outputs } = await read(nTokens, { policy, budget: recent });
       const clusters = mean(clustersOf(rig));
       const shape = { clusters: Math.round(clusters), keySamples: 4, valueSamples: 64 };
-      const used = sketchSizes(form === "fold" ? { ...shape, keySamples: 0, valueSamples: 0 } : shape, headDim, headDim);
+      const used = sketchSizes(
+        form === "fold" ? { ...shape, keySamples: 0, valueSamples: 0 } : shape,
+        headDim,
+        headDim,
+      );
       if (form === "fold") grown.push(clusters);
       report(policy, nTokens, recent, used.floats, clusters, error(outputs, full.get(nTokens)!));
       // At the same bytes.
@@ -140,6 +146,10 @@ for (const radius of [0.5, 0.7, 0.9, 1.1]) {
       }
     }
   }
-  console.log(`radius ${radius}: exponent ${exponent(LENGTHS.map((length) => length + STEPS - recent), grown).toFixed(3)}`);
+  console.log(
+    `radius ${radius}: exponent ${
+      exponent(LENGTHS.map((length) => length + STEPS - recent), grown).toFixed(3)
+    }`,
+  );
 }
 if (args.record !== undefined) await Deno.writeTextFile(args.record, rows.join("\n") + "\n");

@@ -11,6 +11,7 @@
  * full f32 cache, ± half the 95 % interval over cases.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { OptionError } from "../src/error.ts";
 import type { PlanOptions } from "../src/model/plan.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { makeCases, type Task } from "./quality/cases.ts";
@@ -52,10 +53,9 @@ const TASKS: readonly { readonly name: string; readonly task: Task; readonly tex
   { name: "passkey", task: "passkey", text: 0 },
 ];
 
-/** What one system came to in one run, by task; bytes of the cache after the prompt and allocated. */
+/** What one system came to in one run, by task; bytes allocated for the cache. */
 interface Run {
   readonly outcomes: Readonly<Record<string, readonly Outcome[]>>;
-  readonly usedBytes: number;
   readonly allocatedBytes: number;
 }
 
@@ -65,17 +65,15 @@ async function run(options: PlanOptions): Promise<Run> {
   const ids = texts.map((text) => tokenizer.encode(text.slice(0, 400_000), { addSpecial: false }));
   const sequence = model.sequence();
   const outcomes: Record<string, Outcome[]> = {};
-  let usedBytes = 0;
   for (const { name, task, text } of TASKS) {
     outcomes[name] = [];
     for (const one of makeCases(task, tokenizer, ids[text], nCases, length)) {
       outcomes[name].push(await measure(sequence, one));
-      usedBytes = Math.max(usedBytes, sequence.cache().usedBytes);
     }
   }
   const allocatedBytes = sequence.cache().bytes;
   model.dispose();
-  return { outcomes, usedBytes, allocatedBytes };
+  return { outcomes, allocatedBytes };
 }
 
 /** Bytes of the prompt in a full f16 cache. */
@@ -122,7 +120,7 @@ async function row({ name, options, draws }: System, share: number | null): Prom
   return {
     system: name,
     share,
-    bytes: Math.max(...runs.map(({ usedBytes }) => usedBytes)),
+    bytes: Math.max(...all.map(({ usedBytes }) => usedBytes)),
     allocatedBytes: runs[0].allocatedBytes,
     prefill: 1000 * length * all.length / total("prefillMs"),
     decode: 1000 * total("nDecoded") / total("decodeMs"),
@@ -155,7 +153,14 @@ function print({ system, share, bytes, prefill, decode, tasks }: Row): void {
 const rows: Row[] = [];
 for (const system of SYSTEMS.filter(({ name }) => chosen === undefined || chosen.includes(name))) {
   for (const share of system.options.policy === undefined ? [null] : shares) {
-    const done = await row(system, share);
+    let done: Row;
+    try {
+      done = await row(system, share);
+    } catch (error) {
+      if (!(error instanceof OptionError)) throw error;
+      console.error(`${system.name} at ${share}: ${error.message}`);
+      continue;
+    }
     const fits = share ?? shares.toSorted((a, b) =>
       a - b
     ).find((share) => done.bytes <= share * whole * 1.01) ?? null;

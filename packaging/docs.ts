@@ -8,7 +8,7 @@
 const root = new URL("../", import.meta.url);
 const DOCUMENTS = ["README.md", "docs/edge.md"];
 
-const PART = /(<!-- from (.+?) -->\n\n)[\s\S]*?(\n<!-- end -->)/g;
+const PART = /<!-- from (.+?) -->\n(?:(?!<!-- )[\s\S])*?<!-- end -->/g;
 
 const run = async (args: readonly string[], input?: string): Promise<string> => {
   const child = new Deno.Command(Deno.execPath(), {
@@ -26,23 +26,28 @@ const run = async (args: readonly string[], input?: string): Promise<string> => 
   return new TextDecoder().decode(stdout);
 };
 
+const format = (text: string) => run(["fmt", "--config", "deno.json", "--ext", "md", "-"], text);
+
 async function contentOf(origin: string): Promise<string> {
   if (!origin.startsWith("examples/")) return await run(origin.replace(/^deno /, "").split(" "));
   const code = (await Deno.readTextFile(new URL(origin, root))).replace(/^\/\*\*.*?\*\/\n/s, "");
   return `\`\`\`${origin.split(".").at(-1)} ignore\n${code}\`\`\`\n`;
 }
 
+const contents = new Map<string, string>();
 const changed: string[] = [];
 for (const path of DOCUMENTS) {
   const url = new URL(path, root);
   const before = await Deno.readTextFile(url);
-  const contents = new Map<string, string>();
-  for (const [, , origin] of before.matchAll(PART)) {
+  for (const [, origin] of before.matchAll(PART)) {
     contents.set(origin, contents.get(origin) ?? await contentOf(origin));
   }
-  const filled = before.replace(PART, (_, head, origin, tail) => head + contents.get(origin)! + tail);
-  const after = await run(["fmt", "--config", "deno.json", "--ext", "md", "-"], filled);
-  if (after === before) continue;
+  const filled = before.replace(
+    PART,
+    (_, origin) => `<!-- from ${origin} -->\n\n${contents.get(origin)}\n<!-- end -->`,
+  );
+  const after = await format(filled);
+  if (after === await format(before)) continue;
   changed.push(path);
   if (!Deno.args.includes("--check")) await Deno.writeTextFile(url, after);
 }

@@ -72,7 +72,9 @@ export class CpuLimitError extends Error {
   override readonly name = "CpuLimitError";
   /** @param done Tokens of the prompt that were read. */
   constructor(readonly done: number, readonly wanted: number) {
-    super(`the CPU time of the request is nearly used up: ${done} of ${wanted} tokens of the prompt are read`);
+    super(
+      `the CPU time of the request is nearly used up: ${done} of ${wanted} tokens of the prompt are read`,
+    );
   }
 }
 

@@ -33,6 +33,19 @@ import type { Tokenizer } from "./tokenizer/mod.ts";
  * }
  * model.dispose();
  * ```
+ *
+ * @example JSON that a schema accepts, whatever the model
+ * ```ts
+ * import { generate, loadModel } from "@locket/locket";
+ * import { assert } from "@std/assert";
+ *
+ * const model = await loadModel("models/locket-books-q8_0.gguf");
+ * const properties = { title: { type: "string", maxLength: 30 }, year: { type: "integer", minimum: 1800, maximum: 1899 } };
+ * const jsonSchema = { type: "object", properties, required: ["title", "year"] };
+ * const { text } = await generate(model, "The old house", { jsonSchema, temperature: 1, seed: 1 }).result();
+ * assert(JSON.parse(text).year < 1900);
+ * model.dispose();
+ * ```
  */
 export function generate(
   on: Model | Sequence,

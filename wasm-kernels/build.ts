@@ -41,6 +41,8 @@ async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: st
     RUSTFLAGS: [
       // Loops that are worth it are written with vectors; for all others LLVM's own are a tenth more code.
       "-C no-vectorize-loops",
+      // Where a panic came from, which nobody sees: a panic is a trap.
+      "-Z location-detail=none",
       `-C target-feature=${features.map((name) => `+${name}`).join()},-reference-types`,
       // The standard library's objects claim reference types as well, and wasm-bindgen would believe them and add
       // a table with imports; no export has a reference in its signature.
@@ -51,6 +53,8 @@ async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: st
       `--remap-path-prefix=${cargoHome}=/cargo`,
     ].join(" "),
     CARGO_TARGET_DIR: `target/${variant}`,
+    // The `-Z` option is one that a stable compiler takes only so.
+    RUSTC_BOOTSTRAP: "1",
   });
   const wasm = await Deno.readFile(new URL(`${out}/locket_kernels_bg.wasm`, here));
   const bindings = await Deno.readTextFile(new URL(`${out}/locket_kernels_bg.wasm.d.ts`, here));
@@ -64,7 +68,8 @@ function optimise(wasm: Uint8Array): Uint8Array {
       binaryen.Features.MutableGlobals | binaryen.Features.SignExt | binaryen.Features.NontrappingFPToInt |
       binaryen.Features.BulkMemoryOpt | binaryen.Features.Multivalue,
   );
-  binaryen.setOptimizeLevel(3);
+  // What level 3 does more makes the code larger and, translated by V8, no faster.
+  binaryen.setOptimizeLevel(2);
   binaryen.setShrinkLevel(0);
   // A function that one other calls stays apart if the kernel says so: in one too large, V8 keeps no sums in registers.
   binaryen.setOneCallerInlineMaxSize(20);

@@ -3,10 +3,11 @@
  * decode (one token) and prefill (a tile of 16), over several depths. Shape: 9 heads, 3 KV heads, 64 wide.
  *
  *   deno run -A bench/kernels/attention_bench.ts [--binary relaxed] [--slots 512,2000,8000] [--types q8_0,f16]
- *                                                [--layers 30] [--kept]
+ *                                                [--layers 30] [--kept] [--rotated]
  *
  * As many layers as a model has take turns, so that a cache of the processor holds what it would hold there. Every
  * answer is compared with a plain computation in float64 before it is timed. `--kept` keeps the logits.
+ * `--rotated` reads keys that are stored unrotated; the table turns them by nothing, so that answers stay the same.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { measureMachine, shortest } from "./machine.ts";
@@ -61,7 +62,7 @@ class Heap {
 async function main() {
   const args = parseArgs(Deno.args, {
     string: ["binary", "slots", "types", "layers"],
-    boolean: ["kept"],
+    boolean: ["kept", "rotated"],
     default: { binary: "relaxed", slots: "512,2000,8000", types: "q8_0,q4_0,f16,f32", layers: "30" },
   });
   const file = new URL(`../../src/kernels/wasm/${args.binary}.wasm`, import.meta.url);
@@ -99,6 +100,7 @@ async function main() {
       const outAt = heap.take(4 * TILE * nHeads * headDim);
       const lseAt = heap.take(4 * TILE * nHeads);
       const scoresAt = args.kept ? heap.take(4 * TILE * nHeads * capacity) : 0;
+      const tableAt = args.rotated ? heap.take(4 * capacity * headDim) : 0;
       const cacheBytes = kernels.kv_bytes(capacity, nKvHeads, headDim, id, 0);
       const valueBytes = kernels.kv_bytes(capacity, nKvHeads, headDim, id, 1);
       const layers = Array.from({ length: nLayers }, () => ({
@@ -110,6 +112,12 @@ async function main() {
       if (missing > 0) memory.grow(Math.ceil(missing / 65536));
       for (const { at, values } of inputs) {
         new Uint8Array(memory.buffer).set(new Uint8Array(values.buffer, 0, values.byteLength), at);
+      }
+      if (args.rotated) {
+        const pairs = { length: capacity * headDim };
+        new Float32Array(memory.buffer, tableAt, pairs.length).set(
+          Float32Array.from(pairs, (_, i) => 1 - i % 2),
+        );
       }
       let appendMs = 0;
       for (const { keys, values, slots } of layers) {
@@ -138,8 +146,8 @@ async function main() {
         for (const { keys, values, slots } of layers) {
           // deno-fmt-ignore
           kernels.attend(
-            outAt, scoresAt, lseAt, qAt, keys, values, slots, positions, 0, 0, 0, 0, 0, 0,
-            nTokens, nHeads, nKvHeads, headDim, headDim, capacity, 0, 0, id, id, 0, 1 / Math.sqrt(headDim), 0, 0,
+            outAt, scoresAt, lseAt, qAt, keys, values, slots, positions, 0, 0, 0, 0, tableAt, 0,
+            nTokens, nHeads, nKvHeads, headDim, headDim, capacity, capacity, headDim, id, id, 0, 1 / Math.sqrt(headDim), 0, 0,
           );
         }
       };

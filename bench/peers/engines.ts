@@ -62,7 +62,7 @@ export const ENGINES: readonly Engine[] = [
   {
     name: "wllama-3",
     title: "wllama 3.8.1 (Chromium)",
-    longest: 512,
+    longest: 2000,
     command: (model, prefill, decode) => wllama("@wllama/wllama", model, prefill, decode),
   },
   {

@@ -2,11 +2,11 @@
  * Locket beside its peers on the same machine, the same file, one thread each, in alternation.
  *
  *   deno task bench:peers --model FILE.gguf [--rounds 3] [--engines native,locket,wllama-2]
- *                         [--lengths 512,2000] [--record NAME] [--json]
+ *                         [--lengths 512,2000,8000] [--record NAME] [--json]
  *
  * Installs the peers from npm into `bench/peers/node_modules` the first time. Chromium must be at /usr/bin/chromium for
  * wllama. Prints medians and their ratio to native llama.cpp; `--record NAME` appends every single measurement to
- * `bench/record/NAME.csv`. Every length is a process of its own, so that its peak memory is that length's.
+ * `bench/record/NAME.csv`, from which `deno task bench:plot` draws. Every length is a process of its own, so that its peak memory is that length's.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { type Engine, ENGINES, type Measured } from "./engines.ts";
@@ -26,8 +26,7 @@ const flags = parseArgs(Deno.args, {
   boolean: ["json", "help"],
   default: {
     rounds: "3",
-    prefill: "512",
-    decode: "512,2000",
+    lengths: "512,2000,8000",
     engines: ENGINES.map((e) => e.name).join(","),
   },
 });
@@ -35,7 +34,7 @@ if (flags.help || !flags.model) {
   console.log(
     "usage: deno task bench:peers --model FILE.gguf [--rounds 3] [--engines " +
       ENGINES.map((e) => e.name).join(",") +
-      "]\n       [--lengths 512,2000] [--record NAME] [--json]",
+      "]\n       [--lengths 512,2000,8000] [--record NAME] [--json]",
   );
   Deno.exit(flags.help ? 0 : 1);
 }

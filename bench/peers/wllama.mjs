@@ -1,7 +1,8 @@
 // llama.cpp compiled to WASM, one thread, in headless Chromium. Prints one JSON object like native.mjs:
-//   node wllama.mjs MODEL --package wllama-2|@wllama/wllama --prefill 512 --decode 512 [--steps 16] [--chromium PATH]
+// Speeds are taken between the call, the first token and the last one, as the page sees them; memory is the page's process.
+//   node wllama.mjs MODEL --package wllama-2|@wllama/wllama --prefill 512 --decode 512 [--steps 48] [--chromium PATH]
 import { chromium } from "playwright-core";
-import { createReadStream, readFileSync, statSync } from "node:fs";
+import { createReadStream, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,7 +14,7 @@ const { values: flags, positionals: [modelPath] } = parseArgs({
     package: { type: "string", default: "wllama-2" },
     prefill: { type: "string", default: "512" },
     decode: { type: "string", default: "512" },
-    steps: { type: "string", default: "16" },
+    steps: { type: "string", default: "48" },
     chromium: { type: "string", default: "/usr/bin/chromium" },
   },
 });
@@ -57,6 +58,23 @@ const browser = await chromium.launch({
   ],
 });
 const lengths = (text) => text.split(",").filter(Boolean).map(Number);
+
+/** Peak resident memory of the largest renderer among this process's descendants (Linux). */
+function peakMiB() {
+  const parents = new Map();
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      parents.set(pid, readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")[1]);
+    } catch { /* It has ended meanwhile. */ }
+  }
+  const isOurs = (pid) => pid !== undefined && (pid === String(process.pid) || isOurs(parents.get(pid)));
+  const peaks = [...parents.keys()].filter(isOurs).map((pid) => {
+    if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("--type=renderer")) return 0;
+    return Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/VmHWM:\s*(\d+)/)?.[1] ?? 0);
+  });
+  return Math.round(Math.max(0, ...peaks) / 1024);
+}
+
 try {
   const page = await browser.newPage();
   page.on("pageerror", (error) => console.error(String(error)));
@@ -95,36 +113,44 @@ try {
           "",
         );
       let salt = 0;
-      /** Seconds from the call to the n-th token. */
-      async function time(nPrompt, nPredict) {
+      /** Seconds from the call to every token. */
+      async function times(nPrompt, nPredict) {
         salt++;
+        const seconds = [];
         const began = performance.now();
+        const tick = () => seconds.push((performance.now() - began) / 1000);
         if (two) {
           await wllama.createCompletion(text(nPrompt, salt), {
             nPredict,
             sampling: { temp: 0 },
             useCache: false,
+            onNewToken: tick,
           });
-        } else {await wllama.createCompletion({
+        } else {
+          const chunks = await wllama.createCompletion({
             prompt: text(nPrompt, salt),
             max_tokens: nPredict,
             temperature: 0,
             cache_prompt: false,
             ignore_eos: true,
-          });}
-        return (performance.now() - began) / 1000;
+            stream: true,
+          });
+          for await (const chunk of chunks) if (chunk.choices?.length) tick();
+        }
+        return seconds;
       }
-      await time(32, 2);
+      await times(32, 2);
       const report = { prefill: {}, decode: {} };
-      for (const n of prefills) report.prefill[n] = n / (await time(n, 1));
-      for (const n of decodes) {
-        const one = await time(n, 1);
-        report.decode[n] = steps / ((await time(n, 1 + steps)) - one);
+      for (const n of new Set([...prefills, ...decodes])) {
+        const seconds = await times(n, 1 + steps);
+        report.prefill[n] = n / seconds[0];
+        report.decode[n] = (seconds.length - 1) / (seconds.at(-1) - seconds[0]);
       }
       return report;
     },
     job,
   );
+  report.peakMiB = peakMiB();
   report.version = JSON.parse(readFileSync(join(folder, "../package.json"))).version;
   console.log(JSON.stringify(report));
 } finally {

@@ -11,6 +11,8 @@ export interface Outcome {
   readonly prefillMs: number;
   readonly decodeMs: number;
   readonly nDecoded: number;
+  /** What the cache holds of the prompt. */
+  readonly usedBytes: number;
 }
 
 /** Reads the prompt, then what follows it, token by token. */
@@ -19,6 +21,7 @@ export async function measure(sequence: Sequence, { prompt, next, from }: Case):
   const start = performance.now();
   await sequence.prefill(prompt);
   const prefillMs = performance.now() - start;
+  const { usedBytes } = sequence.cache();
   let [nll, hit, decodeMs] = [0, true, 0];
   for (let i = 0; i < next.length; i++) {
     if (i >= from) {
@@ -30,7 +33,7 @@ export async function measure(sequence: Sequence, { prompt, next, from }: Case):
     sequence.decode(next[i]);
     decodeMs += performance.now() - before;
   }
-  return { nll: nll / (next.length - from), hit, prefillMs, decodeMs, nDecoded: next.length - 1 };
+  return { nll: nll / (next.length - from), hit, prefillMs, decodeMs, nDecoded: next.length - 1, usedBytes };
 }
 
 /** The text of a file, unpacked where its name ends in `.gz`. */

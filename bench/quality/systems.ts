@@ -21,18 +21,53 @@ const fourBit = ({ name, options, draws }: System): System => ({
   draws,
 });
 
+/** A policy with another choice on one of the other axes. */
+function beside(name: string, axes: PlanOptions, title: string, draws = false): System {
+  return { name: `${name} + ${title}`, options: { policy: name, ...axes }, draws };
+}
+
+/** What the prompt's last queries choose. Windows are smaller than in the papers, to fit the small budgets of this bench. */
+const SNAPKV = "snapkv:window=16";
+
 export const SYSTEMS: readonly System[] = [
   { name: "full, f16", options: { kvType: "f16" } },
   { name: "full, q8_0", options: {} },
   { name: "full, q4_0", options: { kvType: "q4_0" } },
+  { name: "full, kivi 4 bit", options: { storage: "kivi:bits=4" } },
+  { name: "full, kivi 2 bit", options: { storage: "kivi:bits=2" } },
+  { name: "full, think", options: { storage: "think" } },
   policy("window"),
+  policy("streaming_llm"),
   policy("random", true),
   policy("h2o"),
   policy("keyformer", true),
   policy("tova"),
-  policy("snapkv:window=16"),
-  fourBit(policy("window")),
-  fourBit(policy("h2o")),
-  fourBit(policy("keyformer", true)),
-  fourBit(policy("snapkv:window=16")),
+  policy(SNAPKV),
+  policy("pyramidkv:window=16"),
+  policy("expected_attention"),
+  policy("massfold:window=16,pool=5"),
+  policy("elastic:distance=10"),
+  policy("corm:window=32,recent=16"),
+  policy("keydiff:recent=0.3"),
+  policy("knorm:recent=0.3"),
+  policy("sepllm"),
+  policy("anchor"),
+  policy("k_center"),
+  policy("subgen", true),
+  policy("cascading"),
+  policy("zipvl:recent=16,random=16", true),
+  beside("h2o", { victims: "mass_fold" }, "mass_fold"),
+  beside("expected_attention", { victims: "mass_fold" }, "mass_fold"),
+  beside("expected_attention", { budgetRule: "adakv" }, "adakv"),
+  beside(SNAPKV, { storage: "think" }, "think"),
+  ...[
+    policy("window"),
+    policy("h2o"),
+    policy("keyformer", true),
+    policy(SNAPKV),
+    policy("expected_attention"),
+    policy("keydiff:recent=0.3"),
+    policy("cascading"),
+    beside("expected_attention", { victims: "mass_fold" }, "mass_fold"),
+  ].map(fourBit),
 ];

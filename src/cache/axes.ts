@@ -7,9 +7,9 @@
 import { OptionError } from "../error.ts";
 import type { BudgetRule } from "./budget_rule.ts";
 import { readBudgetRule } from "./budget_rules/mod.ts";
-import type { Policy } from "./policy.ts";
+import type { Policy, Victims } from "./policy.ts";
 import type { ReadPlan, StoragePlan } from "./storage.ts";
-import { readVictims, type Victims } from "./victims.ts";
+import { readVictims } from "./victims.ts";
 
 /** The axes beside a policy that a caller may name. */
 export interface AxisOptions {
@@ -47,13 +47,18 @@ export function readAxes(policy: Policy | null, options: AxisOptions): Axes {
     const wanted = `a policy that ranks the tokens of each KV head, which ${policy.name} does not`;
     throw new OptionError("budgetRule", budgetRule.name, wanted);
   }
+  if (budgetRule?.needs !== undefined && policy.ranks !== budgetRule.needs) {
+    const wanted = `a policy whose scores are attention, which those of ${policy.name} are not`;
+    throw new OptionError("budgetRule", budgetRule.name, wanted);
+  }
   const asked = options.victims === undefined ? undefined : readVictims(options.victims);
   const victims: Victims = asked ?? policy.victims ?? "drop";
   if (policy.victims !== undefined && policy.victims !== victims) {
     throw new OptionError("victims", victims, `${policy.victims}, as ${policy.name} is made for it`);
   }
   if (victims === "mass_fold" && (policy.ranks !== "attention" || policy.shared)) {
-    const wanted = `a policy whose scores are attention of each KV head and layer, which those of ${policy.name} are not`;
+    const wanted =
+      `a policy whose scores are attention of each KV head and layer, which those of ${policy.name} are not`;
     throw new OptionError("victims", victims, wanted);
   }
   return { policy: { ...policy, victims }, budgetRule };
@@ -66,7 +71,11 @@ export function readAxes(policy: Policy | null, options: AxisOptions): Axes {
  */
 export function checkStored({ policy }: Axes, storage: StoragePlan, read: ReadPlan | null): void {
   if (read !== null && storage.name !== "plain") {
-    throw new OptionError("read", `${read.name} over ${storage.name}`, "dense, or storage plain, whose keys it can look at");
+    throw new OptionError(
+      "read",
+      `${read.name} over ${storage.name}`,
+      "dense, or storage plain, whose keys it can look at",
+    );
   }
   if (policy === null) return;
   if (policy.needsRead && read?.name !== policy.read!.split(":")[0]) {
@@ -78,6 +87,10 @@ export function checkStored({ policy }: Axes, storage: StoragePlan, read: ReadPl
     throw new OptionError("storage", storage.name, `plain, whose keys and values ${what} can look at`);
   }
   if (joins && read !== null) {
-    throw new OptionError("read", read.name, `dense: an index does not follow when slots are joined, as by ${what}`);
+    throw new OptionError(
+      "read",
+      read.name,
+      `dense: an index does not follow when slots are joined, as by ${what}`,
+    );
   }
 }

@@ -23,6 +23,8 @@ export interface Choice {
   spread(total: number, least: number): void;
   /** Empties what scores less. */
   cutBelow(least: number): void;
+  /** Empties all but the fewest slots of each head that have a share of the sum of its scores. */
+  cutShare(tau: number): void;
 }
 
 /** A rule with its parameters. */
@@ -31,6 +33,8 @@ export interface BudgetRule {
   readonly params: Readonly<Record<string, PolicyValue>>;
   /** Slots that a KV head may keep, as a multiple of the mean budget: what is allocated. At least 1. */
   readonly most: number;
+  /** Scores that it needs, if not any that rank the slots of a KV head. */
+  readonly needs?: "attention";
   /** Chooses what stays of a layer. */
   choose(layer: Choice): void;
 }

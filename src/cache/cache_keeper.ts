@@ -9,6 +9,7 @@ import { budgetAt, type CachePlan, layerBudgets } from "./cache_plan.ts";
 import { LayerView, type PolicyRules } from "./layer_view.ts";
 import type { Policy } from "./policy.ts";
 import type { PolicySpace } from "./policy_space.ts";
+import type { AttentionDesk } from "./storage.ts";
 
 /** Position of an empty slot. */
 const EMPTY = 2 ** 32 - 1;
@@ -25,6 +26,8 @@ export interface Watcher {
   appended(layer: number, ids: Words, positions: Words, nTokens: number): void;
   /** Sees the queries `[T, H, d]` of `nTokens` tokens before they are rotated. */
   gather(layer: number, queries: Floats, positions: Words, nTokens: number): void;
+  /** Sees the rotated queries and keys of `nTokens` tokens before they are stored. */
+  echo(layer: number, desk: AttentionDesk, nTokens: number): void;
   /** Takes `nTokens` rows of logits, of the tokens at `positions` from `first` on. */
   observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void;
 }
@@ -61,6 +64,8 @@ export class CacheKeeper implements Watcher {
   #firstRow = 0;
   /** Tokens of the prompt that come after the current chunk. */
   #ahead = 0;
+  /** Position behind the current chunk. */
+  #chunkEnd = 0;
   #peak = 0;
   #ms = 0;
 
@@ -136,10 +141,10 @@ export class CacheKeeper implements Watcher {
     });
   }
 
-  /** Whether a token more has no slot; only policies that don't act in steps get there. */
-  get full(): boolean {
-    if (this.policy.steps) return false;
-    return this.used().some((heads, layer) => Math.max(...heads) >= this.#caches[layer].capacity);
+  /** Slots that every KV head has free at least; only policies that don't act in steps may run out of them. */
+  get free(): number {
+    if (this.policy.steps) return Infinity;
+    return Math.min(...this.used().map((heads, layer) => this.#caches[layer].capacity - Math.max(...heads)));
   }
 
   /** A prompt of `nTokens` starts behind `position` tokens. */
@@ -147,6 +152,8 @@ export class CacheKeeper implements Watcher {
     this.#budgets = this.#budgetsAt(position + nTokens);
     this.#ahead = nTokens;
     this.#view.step = 0;
+    this.#view.span = [position, position + nTokens];
+    this.#chunkEnd = position;
   }
 
   /** Budgets of the layers once text and prompt have so many tokens. */
@@ -160,6 +167,10 @@ export class CacheKeeper implements Watcher {
   openChunk(nTokens: number): void {
     this.#ahead -= nTokens;
     this.#view.passTokens = nTokens;
+    if (this.#plan.prefill === "streaming") {
+      this.#view.span = [this.#chunkEnd, this.#chunkEnd + nTokens];
+      this.#chunkEnd += nTokens;
+    }
     const { promptRows } = this.policy;
     const after = this.#plan.prefill === "whole" ? this.#ahead : 0;
     if (promptRows === "none" || this.policy.observe === undefined) this.#firstRow = nTokens;
@@ -180,7 +191,8 @@ export class CacheKeeper implements Watcher {
     const step = ++this.#view.step;
     this.#view.passTokens = 1;
     const acts = this.policy.steps && step % (this.policy.every ?? 1) === 0;
-    this.#firstRow = acts && this.policy.observe !== undefined ? 0 : 1;
+    const looks = this.policy.observe !== undefined && this.policy.stepRows !== false;
+    this.#firstRow = acts && looks ? 0 : 1;
   }
 
   /** It has; `position` tokens are read now. */
@@ -192,6 +204,13 @@ export class CacheKeeper implements Watcher {
     if (this.policy.queries === undefined || this.#view.step > 0) return;
     const start = performance.now();
     this.#view.gather(layer, queries, positions, nTokens);
+    this.#ms += performance.now() - start;
+  }
+
+  echo(layer: number, desk: AttentionDesk, nTokens: number): void {
+    if (this.policy.echo === undefined || this.#view.step > 0) return;
+    const start = performance.now();
+    this.#view.echo(layer, desk, nTokens);
     this.#ms += performance.now() - start;
   }
 

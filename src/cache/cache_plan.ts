@@ -231,7 +231,12 @@ export function layCaches(
   rotations: readonly Rotation[] = [],
   books: Bytes | null = null,
 ): readonly LayerCache[] {
-  const stored = layPositions({ positions, policy: plan.policy }, storage.lay(capacities, kv, slots, books), rotations, slots);
+  const stored = layPositions(
+    { positions, policy: plan.policy },
+    storage.lay(capacities, kv, slots, books),
+    rotations,
+    slots,
+  );
   const layers = layPolicyState(plan, stored, kv);
   return read === null ? layers : read.lay(layers, kv);
 }

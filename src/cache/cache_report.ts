@@ -7,6 +7,7 @@ import type { Floats, LayerCache } from "../memory/handles.ts";
 import type { CacheKeeper } from "./cache_keeper.ts";
 import type { CachePlan } from "./cache_plan.ts";
 import type { PolicyValue } from "./policy.ts";
+import type { Positions } from "./positions.ts";
 
 /** Share of the tokens read that a layer's KV heads still hold. */
 export interface KeptShare {
@@ -19,6 +20,11 @@ export interface KeptShare {
 export interface CacheReport {
   readonly policy: string;
   readonly params: Readonly<Record<string, PolicyValue>>;
+  /** How a layer's budget is spread over its KV heads, and what becomes of tokens that leave. */
+  readonly budgetRule: string;
+  readonly victims: string;
+  /** `original`, those of the text, or `compact`, those in the cache. */
+  readonly positions: Positions;
   /** How keys and values are stored, and what of them is read. */
   readonly storage: string;
   readonly read: string;
@@ -42,7 +48,7 @@ export function reportCache(
   caches: readonly LayerCache[],
   scores: readonly Floats[],
   keeper: CacheKeeper | null,
-  plan: Pick<CachePlan, "storage" | "read">,
+  plan: Pick<CachePlan, "positions" | "storage" | "read" | "budgetRule">,
   position: number,
 ): CacheReport {
   const used = keeper?.used() ?? caches.map(({ nKvHeads }) => new Array<number>(nKvHeads).fill(position));
@@ -63,6 +69,9 @@ export function reportCache(
   return {
     policy: keeper?.policy.name ?? "full",
     params: keeper?.policy.params ?? {},
+    budgetRule: plan.budgetRule?.name ?? "uniform",
+    victims: keeper?.policy.victims ?? "drop",
+    positions: plan.positions,
     storage: plan.storage.name,
     read: plan.read?.name ?? "dense",
     capacity: Math.max(...caches.map(({ capacity }) => capacity)),

@@ -7,11 +7,21 @@ import type { CascadeForm } from "../kernels/cascade_kernels.ts";
 import { ROPE_STYLE } from "../kernels/kernels.ts";
 import type { GivenNoise, ObserveOptions } from "../kernels/policy_kernels.ts";
 import type { MeanTurn } from "../kernels/stored_kernels.ts";
+import type { Probes } from "../kernels/mass_kernels.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
 import type { BudgetRule, Choice } from "./budget_rule.ts";
-import type { Cut, Geometry, Keep, KeepMarked, ObservedLayer, Policy, ReducedLayer } from "./policy.ts";
+import type {
+  Cut,
+  Geometry,
+  Keep,
+  KeepMarked,
+  ObservedLayer,
+  Policy,
+  ProbeRows,
+  ReducedLayer,
+} from "./policy.ts";
 import type { PolicySpace } from "./policy_space.ts";
-import type { AttentionRules } from "./storage.ts";
+import type { AttentionDesk, AttentionRules } from "./storage.ts";
 
 const PLAIN: ObserveOptions = { noise: "none", seed: 0, reduce: "sum", weight: 1, decay: 1, tau: 1 };
 
@@ -37,6 +47,8 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   nTokens = 0;
   /** Tokens that pass the layers at once, of which these are some. */
   passTokens = 0;
+  /** Positions between two reductions: from the first, up to the second. */
+  span: readonly [number, number] = [0, 0];
   budget = 0;
   promptBudget = 0;
   /** Position of the token that comes next. */
@@ -142,6 +154,37 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
     );
   }
 
+  probe(rows: ProbeRows): void {
+    const { logSums, positions, first } = this.#rows!;
+    this.rules.kernels.mass.observe(
+      this.space.scores[this.layer],
+      this.space.scratch.logits,
+      logSums,
+      this.#cache,
+      positions,
+      first,
+      this.nTokens,
+      this.nHeads,
+      this.#probes(rows),
+    );
+  }
+
+  keepProbed(rows: ProbeRows, tau: number): void {
+    const n = this.rules.kernels.mass.count(
+      this.space.scores[this.layer],
+      this.#cache,
+      this.#probes(rows),
+      tau,
+    );
+    this.keep({ budget: Math.min(n, this.budget), recent: 1 });
+  }
+
+  #probes({ recent, random, seed }: ProbeRows): Probes {
+    const [start, end] = this.span;
+    const from = Math.max(start, end - recent);
+    return { start, end, from, share: from > start ? random / (from - start) : 0, seed };
+  }
+
   cascade(form: CascadeForm): void {
     this.rules.kernels.cascade.insert(this.#cache, this.space.scores[this.layer], form);
   }
@@ -193,6 +236,10 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
     kernels.policy.cut(this.#cache, this.#ranking!, this.#rankingRows, this.sinks, this.#last, least);
   }
 
+  cutShare(tau: number): void {
+    this.rules.kernels.policy.cutShare(this.#cache, this.#ranking!, this.sinks, this.#last, tau);
+  }
+
   cut({ below, sinks = 0, recent = 0 }: Cut): void {
     this.#ranking = this.space.scores[this.layer];
     [this.sinks, this.recent] = [sinks, recent];
@@ -215,16 +262,9 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   }
 
   expect({ future, epsilon, sinks }: { future: number; epsilon: number; sinks: number }): void {
-    const { kernels, hparams, slopes, frequencies } = this.rules;
-    const { rope, localRope, windows } = hparams;
-    const { logits, turns, room } = this.space.scratch;
-    const which = localRope !== undefined && windows[this.layer] > 0 ? 1 : 0;
-    const used = which === 1 ? localRope : rope;
-    let turn: MeanTurn | null = null;
-    if (used !== undefined) {
-      turn = { table: turns[which], dims: used.dims, style: ROPE_STYLE[used.style] };
-      kernels.stored.meanRotation(turn.table, frequencies[which], this.position, future, used.magnitude);
-    }
+    const { kernels, hparams, slopes } = this.rules;
+    const { logits, room } = this.space.scratch;
+    const turn = this.#turn(this.position, future, true);
     const cache = this.#cache;
     kernels.stored.expect(
       logits,
@@ -256,8 +296,43 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
     this.rules.kernels.index.farApart(this.space.scratch.logits, this.#cache, last, count);
   }
 
-  evictAt(index: number): void {
-    this.rules.kernels.policy.evictAt(this.#cache, index, this.budget);
+  /** Scores the `n` tokens that a layer is about to store by a repetition of them. */
+  echo(layer: number, desk: AttentionDesk, n: number): void {
+    this.layer = layer;
+    const { kernels, hparams: { attentionScale }, slopes } = this.rules;
+    const scores = this.space.scores[layer];
+    // Queries and keys bear the rope's magnitude already.
+    const turn = this.#turn(n, 1, false);
+    kernels.stored.echo(
+      scores,
+      this.#cache,
+      desk,
+      turn,
+      slopes,
+      n,
+      this.nHeads,
+      this.policy.echo!,
+      attentionScale,
+    );
+  }
+
+  /** The mean rotation over `count` positions from `start` on, by the layer's rope; none without one. */
+  #turn(start: number, count: number, magnified: boolean): MeanTurn | null {
+    const { kernels, hparams: { rope, localRope, windows }, frequencies } = this.rules;
+    const which = localRope !== undefined && windows[this.layer] > 0 ? 1 : 0;
+    const used = which === 1 ? localRope : rope;
+    if (used === undefined) return null;
+    const turn = {
+      table: this.space.scratch.turns[which],
+      dims: used.dims,
+      style: ROPE_STYLE[used.style],
+    };
+    kernels.stored.meanRotation(turn.table, frequencies[which], start, count, magnified ? used.magnitude : 1);
+    return turn;
+  }
+
+  evictAt(index: number, budget = this.budget): void {
+    this.rules.kernels.policy.evictAt(this.#cache, index, budget);
     this.clearEmpty();
   }
 

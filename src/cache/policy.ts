@@ -16,12 +16,18 @@
 import type { CascadeForm } from "../kernels/cascade_kernels.ts";
 import type { ObserveOptions } from "../kernels/policy_kernels.ts";
 import type { Geometry } from "../kernels/stored_kernels.ts";
-import type { Victims } from "./victims.ts";
 
 export type { Geometry, ObserveOptions };
 
 /** Value of a policy's parameter. */
 export type PolicyValue = number | string | boolean;
+
+/**
+ * What becomes of tokens that leave. `drop`: they are gone. `mass_fold`: values join the most similar key that stays, which then weighs for both.
+ * `merge_nearest`: keys and values go into the mean at the nearest position that stays; for presets alone, since it
+ * mixes rotated keys.
+ */
+export type Victims = "drop" | "mass_fold" | "merge_nearest";
 
 /** Tokens read at once: a chunk of a prompt, or a token of a running text. */
 export interface Moment {
@@ -48,6 +54,17 @@ export interface ObservedLayer extends Moment {
    * cascade.
    */
   average(options: { readonly beta: number; readonly sinks: number }): void;
+  /** Adds the weights of those of these rows that are probes, the mean over all heads; scores are one row per layer. */
+  probe(rows: ProbeRows): void;
+}
+
+/** Which rows of what is read between two reductions show where attention goes. */
+export interface ProbeRows {
+  /** So many of the latest. */
+  readonly recent: number;
+  /** About so many of the others, drawn by position. */
+  readonly random: number;
+  readonly seed: number;
 }
 
 /** How to choose what stays. */
@@ -95,6 +112,11 @@ export interface ReducedLayer extends Moment {
   /** Empties all slots of lower scores, however few stay; scores per KV head or layer. */
   cut(cut: Cut): void;
   /**
+   * Keeps as many slots as reach a share `tau` of what the probes have shown, at most the budget: those with the most for
+   * each probe that can see them, and the last token. Only for policies without `steps`.
+   */
+  keepProbed(rows: ProbeRows, tau: number): void;
+  /**
    * Makes scratch scores per KV head from scores per query head: the mean or maximum over `width` neighbouring slots,
    * then the mean over the KV head's query heads; the `recent` latest positions take no part. Only for policies without
    * `steps`: their slots lie in order of position.
@@ -107,8 +129,8 @@ export interface ReducedLayer extends Moment {
    * token on: `count` for that one, 1 for the last, 0 for all others. The `recent` latest positions take no part.
    */
   farApart(options: { readonly count: number; readonly recent: number }): void;
-  /** Empties the slot that `index` others precede in the text, until no more than the budget is held. */
-  evictAt(index: number): void;
+  /** Empties the slot that `index` others precede in the text, until no more than `budget` (the layer's) are held. */
+  evictAt(index: number, budget?: number): void;
   /** Makes scratch scores from the stored keys. */
   measure(kind: Geometry): void;
   /**
@@ -146,6 +168,8 @@ export interface Policy {
   readonly shared?: boolean;
   /** Which rows of what a prompt reads between two reductions it observes: none, all, or that many last ones. */
   readonly promptRows: "none" | "all" | number;
+  /** Whether it observes the rows of steps; default: as it does those of prompts. */
+  readonly stepRows?: false;
   /** Whether it observes and reduces in the steps after the prompt. Without, those tokens stay, up to `reserve`. */
   readonly steps: boolean;
   /** Slots kept free for tokens after the prompt where `steps` is off and prompts stream. */
@@ -179,6 +203,11 @@ export interface Policy {
   readonly classes?: readonly string[];
   /** Tokens of the classes end segments and are anchors, which alone stay of them. The reader `anchor` sees to it. */
   readonly anchors?: AnchorRule;
+  /**
+   * Whether chunks of a prompt score their own tokens by how much each would help to repeat the chunk, with so many first
+   * positions of the text in view, 8 at most. Scores are then per KV head.
+   */
+  readonly echo?: number;
   /** Whether a share is of the tokens read so far, rounded up, rather than of the prompt, rounded down. */
   readonly grows?: boolean;
   /** Budget of a layer, given the mean one and the tokens of text and prompt together (when planning: Infinity). */

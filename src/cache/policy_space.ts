@@ -7,7 +7,16 @@ import type { Hparams } from "../hparams.ts";
 import { RING_WORDS } from "../kernels/cascade_kernels.ts";
 import { statistics } from "../kernels/stored_kernels.ts";
 import type { Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
-import type { CachePlan } from "./cache_plan.ts";
+import type { Policy } from "./policy.ts";
+
+/** What of a cache's plan decides what its policy needs. */
+interface Planned {
+  readonly policy: Policy | null;
+  readonly nHeads: number;
+  readonly capacities: readonly number[];
+  readonly scoreRows: number;
+  readonly tile: number;
+}
 
 /** Room that sequences share. */
 export interface PolicyScratch {
@@ -17,7 +26,7 @@ export interface PolicyScratch {
   readonly gathered: Floats | null;
   /** Slots of a layer before some are emptied, where victims join others. */
   readonly before: Words | null;
-  /** For scores of expected queries: one row, and the mean rotation of each of the model's ropes. */
+  /** For scores of queries to come: one row, and a rotation by each of the model's ropes. */
   readonly room: Floats | null;
   readonly turns: readonly Floats[];
 }
@@ -30,7 +39,7 @@ export interface PolicySpace {
 }
 
 /** Lays out the scores of one sequence. */
-export function layScores(plan: CachePlan, policy: Layout): readonly Floats[] {
+export function layScores(plan: Planned, policy: Layout): readonly Floats[] {
   if (plan.scoreRows === 0) return [];
   const shared = plan.policy?.shared ? policy.floats(plan.scoreRows * plan.capacities[0]) : undefined;
   return plan.capacities.map((capacity) => shared ?? policy.floats(plan.scoreRows * capacity));
@@ -38,7 +47,7 @@ export function layScores(plan: CachePlan, policy: Layout): readonly Floats[] {
 
 /** Lays out what a policy keeps for each layer of one sequence beside scores: biases, statistics of queries. */
 export function layPolicyState(
-  { policy, nHeads }: Pick<CachePlan, "policy" | "nHeads">,
+  { policy, nHeads }: Pick<Planned, "policy" | "nHeads">,
   layers: readonly LayerCache[],
   layout: Layout,
 ): readonly LayerCache[] {
@@ -58,14 +67,14 @@ export function layPolicyState(
 
 /** Lays out what observing and choosing need, once for all sequences. */
 export function layScratch(
-  { policy, capacities, tile }: CachePlan,
+  { policy, capacities, tile }: Planned,
   { nHeads, nKvHeads, rope, localRope }: Hparams,
   activations: Layout,
 ): PolicyScratch | null {
   if (policy === null) return null;
   const capacity = Math.max(...capacities);
   const joins = (policy.victims ?? "drop") !== "drop";
-  const ropes = policy.queries === undefined ? [] : [rope, localRope];
+  const ropes = policy.queries === undefined && policy.echo === undefined ? [] : [rope, localRope];
   return {
     logits: activations.floats(capacity * (policy.observe === undefined ? nKvHeads : nHeads * tile)),
     gathered: policy.cascades ? activations.floats(nHeads * capacity) : null,

@@ -54,7 +54,9 @@ function whyOriginal(
   if (positions === "none") return "the model has no positions";
   if (storage.name !== "plain") return `${storage.name} codes keys where their token stood`;
   if (read !== null) return `the index of ${read.name} is made of keys where their token stood`;
-  if (policy?.queries !== undefined) return `${policy.name} expects queries at positions of the text`;
+  if (policy?.queries !== undefined || policy?.echo !== undefined) {
+    return `${policy.name} expects queries at positions of the text`;
+  }
   return null;
 }
 

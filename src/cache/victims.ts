@@ -4,13 +4,7 @@
  * @module
  */
 import { findEntry, type NamedEntry, readValues } from "./policies/params.ts";
-
-/**
- * `drop`: they are gone. `mass_fold`: values join the most similar key that stays, which then weighs for both.
- * `merge_nearest`: keys and values go into the mean at the nearest position that stays; for presets alone, since it
- * mixes rotated keys.
- */
-export type Victims = "drop" | "mass_fold" | "merge_nearest";
+import type { Victims } from "./policy.ts";
 
 /** A choice that can be named. */
 export interface VictimsEntry extends NamedEntry {
@@ -29,7 +23,8 @@ export const VICTIMS: readonly VictimsEntry[] = [
     name: "mass_fold",
     summary: "Values of tokens that leave join the most similar key that stays, which then weighs for both",
     source: "MassFold, github.com/jg-codes/kvfold",
-    cost: "4 bytes per slot and KV head; a product of keys for every pair of one that leaves and one that stays",
+    cost:
+      "4 bytes per slot and KV head; a product of keys for every pair of one that leaves and one that stays",
     params: {},
   },
 ];

@@ -91,7 +91,22 @@ async function readJsonSchema(args: Arguments): Promise<JsonSchema | undefined> 
 /** The JSON object, in the shape that scripts rely on. */
 function report({ model, loadMs }: Loaded, sequence: Sequence, result: GenerationResult) {
   const { prefillMs, prefillTokensPerSecond, decodeMs, decodeTokensPerSecond } = result.timings;
-  const { policy, params, capacity, slots, peakSlots, bytes, usedBytes, scoringMs, kept } = sequence.cache();
+  const {
+    policy,
+    params,
+    positions,
+    storage,
+    read,
+    capacity,
+    slots,
+    peakSlots,
+    bytes,
+    usedBytes,
+    scoringMs,
+    kept,
+  } = sequence
+    .cache();
+  const { caches, books } = model.plan;
   return {
     prompt_tokens: result.promptTokens,
     tokens: result.tokens,
@@ -111,11 +126,16 @@ function report({ model, loadMs }: Loaded, sequence: Sequence, result: Generatio
     cache: {
       policy,
       params,
+      positions,
+      storage,
+      storage_params: caches.storage.params,
+      read,
       capacity,
       slots,
       peak_slots: peakSlots,
       bytes,
       used_bytes: usedBytes,
+      codebook_bytes: books?.length ?? 0,
       scoring_ms: scoringMs,
       kept,
     },

@@ -25,6 +25,9 @@ export function largestContext(
   };
   let least = 0;
   let most = planModel(model, { context: 1 }).hparams.nContext;
+  // the usual answers, before the search
+  if (fits(most)) return most;
+  if (!fits(1)) return 0;
   while (least < most) {
     const middle = Math.ceil((least + most) / 2);
     if (fits(middle)) least = middle;

@@ -53,7 +53,10 @@ export const PLAN_OPTIONS = {
     value: "NAME[:KEY=VALUE,…]",
     help: "What of them attention reads (default: dense, everything)",
   },
-  "positions": { value: "KIND", help: "original: tokens in the cache keep their positions (default)" },
+  "positions": {
+    value: "KIND",
+    help: "original, those of the text, or compact, those in the cache; then --context may pass the model's",
+  },
 };
 
 /** Options of every command that loads. */

@@ -1,6 +1,7 @@
 /** `deno task serve`: a model behind OpenAI's HTTP API. */
 import { OptionError } from "../error.ts";
 import { createServer } from "../server/server.ts";
+import { fileSessions } from "../stores/files.ts";
 import { type Command, main } from "./command.ts";
 import { serveHttp, write } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
@@ -22,6 +23,7 @@ const command: Command = {
     "max-tokens": { value: "N", help: "Tokens of a reply at most (default: what the context holds)" },
     "api-key-file": { value: "FILE", help: "Keys, one a line, of which a request has to bring one" },
     "chat-template-file": { value: "FILE", help: "Jinja template in place of the model's own" },
+    "sessions": { value: "FOLDER", help: "Keep conversations there that requests name (docs/sessions.md)" },
   },
   example: "deno task serve --model PATH --port 8080",
 
@@ -31,12 +33,14 @@ const command: Command = {
     if (keys?.length === 0) {
       throw new OptionError("api-key-file", args.string("api-key-file"), "a file with keys");
     }
+    const sessions = args.string("sessions");
     const options = {
       name: args.string("name"),
       queue: args.integer("queue", 0),
       maxTokens: args.integer("max-tokens", 1),
       apiKey: keys,
       chatTemplate: await readFileOption(args, "chat-template-file"),
+      sessions: sessions === undefined ? undefined : fileSessions(sessions),
     };
     const { model } = await load(args, { sequences: args.integer("sequences", 1) ?? 2 });
     const server = createServer(() => Promise.resolve(model), options);

@@ -11,13 +11,23 @@ import type { KernelExports } from "./exports.ts";
 /** Steps of k-means. */
 const STEP = { seed: 0, assign: 1, means: 2 } as const;
 
-/** What is clustered: the keys of each KV head's first `n` slots, or plain rows `[G, n, d]`. */
+/** What clusters hold: the keys of each KV head's first `n` slots, or plain rows `[G, n, d]`. */
 export type Points = { readonly cache: LayerCache; readonly n: number } | {
   readonly rows: Floats;
   readonly n: number;
   readonly nKvHeads: number;
   readonly dim: number;
 };
+
+/** What k-means of one KV head works on. */
+export interface KMeansSpace {
+  /** `[n, d]`, `[k, d]`, `[n]`. */
+  readonly rows: Floats;
+  readonly centres: Floats;
+  readonly labels: Words;
+  /** As many as there are rows or centres. */
+  readonly distances: Floats;
+}
 
 /** Clusters of one level: `[G, k, d]` and `[G, k + 1]`. */
 export interface Level {
@@ -55,6 +65,11 @@ export interface GivenDraws {
   readonly positions: number;
 }
 
+/** Pages of a KV head that there is room for: whole groups of four. */
+export function pagesOf(capacity: number, page: number): number {
+  return 4 * Math.ceil(capacity / page / 4);
+}
+
 function check(fits: boolean, kernel: string, what: string): void {
   if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
@@ -80,7 +95,7 @@ export class IndexKernels {
     this.#raw = raw;
   }
 
-  /** Takes the keys k [T, G, d] that have just been appended into the bounds [G, pages, 2, d] of their pages. */
+  /** Takes the keys k [T, G, d] that have just been appended into the bounds [G, pages / 4, 2, d, 4] of their pages. */
   pageExtend(bounds: Floats, k: Floats, cache: LayerCache, positions: Words, n: number, page: number): void {
     check(k.length >= n * cache.nKvHeads * cache.keyDim, "page_extend", "k");
     check(positions.length >= n && n > 0, "page_extend", "positions");
@@ -92,9 +107,16 @@ export class IndexKernels {
     this.#pageExtend(bounds, 0, cache, 0, 0, page);
   }
 
-  #pageExtend(bounds: Floats, k: number, cache: LayerCache, positions: number, n: number, page: number): void {
+  #pageExtend(
+    bounds: Floats,
+    k: number,
+    cache: LayerCache,
+    positions: number,
+    n: number,
+    page: number,
+  ): void {
     const { keys, slots, nKvHeads, keyDim, capacity, keyType } = cache;
-    check(bounds.length >= nKvHeads * Math.ceil(capacity / page) * 2 * keyDim, "page_extend", "bounds");
+    check(bounds.length >= nKvHeads * pagesOf(capacity, page) * 2 * keyDim, "page_extend", "bounds");
     this.#raw.page_extend(
       bounds.offset,
       k,
@@ -125,7 +147,7 @@ export class IndexKernels {
     nRead: number,
   ): void {
     const { slots, nKvHeads, keyDim, capacity } = cache;
-    const pages = nKvHeads * Math.ceil(capacity / page);
+    const pages = nKvHeads * pagesOf(capacity, page);
     check(scores.length >= pages && bounds.length >= 2 * pages * keyDim, "page_choose", "scores or bounds");
     check(q.length >= nHeads * keyDim, "page_choose", "q");
     this.#raw.page_choose(
@@ -144,38 +166,57 @@ export class IndexKernels {
     );
   }
 
-  /** Places centres [G, k, d] on points far from each other. `labels` [G, n] and `scratch` [n] are used up. */
-  clusterSeed(centres: Floats, labels: Words, scratch: Floats, points: Points, k: number): void {
-    this.#step(centres, labels, scratch, points, k, STEP.seed);
+  /** rows [n, d] = the directions of the keys in a KV head's first n slots. */
+  clusterRows(rows: Floats, cache: LayerCache, head: number, n: number): void {
+    const { keys, slots, nKvHeads, keyDim, capacity, keyType } = cache;
+    check(rows.length >= n * keyDim, "cluster_rows", "rows");
+    check(n <= capacity && head < nKvHeads, "cluster_rows", "n or head");
+    this.#raw.cluster_rows(
+      rows.offset,
+      keys.offset,
+      slots.offset,
+      n,
+      head,
+      nKvHeads,
+      keyDim,
+      capacity,
+      keyType,
+    );
   }
 
-  /** Labels [G, n] = nearest centres; how many have changed. */
-  clusterAssign(centres: Floats, labels: Words, scratch: Floats, points: Points, k: number): number {
-    return this.#step(centres, labels, scratch, points, k, STEP.assign);
+  /** Places centres [k, d] on rows far from each other. */
+  clusterSeed(space: KMeansSpace, n: number, k: number, dim: number): void {
+    this.#step(space, n, k, dim, STEP.seed);
   }
 
-  /** Centres = means of their points' directions. */
-  clusterMeans(centres: Floats, labels: Words, scratch: Floats, points: Points, k: number): void {
-    this.#step(centres, labels, scratch, points, k, STEP.means);
+  /** Labels [n] = nearest centres; how many have changed. */
+  clusterAssign(space: KMeansSpace, n: number, k: number, dim: number): number {
+    return this.#step(space, n, k, dim, STEP.assign);
   }
 
-  #step(centres: Floats, labels: Words, scratch: Floats, points: Points, k: number, step: number): number {
-    const { nKvHeads, dim, keys, slots, capacity, keyType } = open(points);
-    check(centres.length >= nKvHeads * k * dim, "cluster_step", "centres");
-    check(labels.length >= nKvHeads * points.n, "cluster_step", "labels");
-    check(scratch.length >= Math.max(points.n, k), "cluster_step", "scratch");
+  /** Centres = means of their rows' directions. */
+  clusterMeans(space: KMeansSpace, n: number, k: number, dim: number): void {
+    this.#step(space, n, k, dim, STEP.means);
+  }
+
+  #step(
+    { centres, labels, distances, rows }: KMeansSpace,
+    n: number,
+    k: number,
+    dim: number,
+    step: number,
+  ): number {
+    check(centres.length >= k * dim, "cluster_step", "centres");
+    check(labels.length >= n && distances.length >= Math.max(n, k), "cluster_step", "labels or distances");
+    check(rows.length >= n * dim, "cluster_step", "rows");
     return this.#raw.cluster_step(
       centres.offset,
       labels.offset,
-      scratch.offset,
-      keys,
-      slots,
-      points.n,
+      distances.offset,
+      rows.offset,
+      n,
       k,
-      nKvHeads,
       dim,
-      capacity,
-      keyType,
       step,
     );
   }

@@ -11,6 +11,7 @@ import { CodecKernels } from "./codec_kernels.ts";
 import { CascadeKernels } from "./cascade_kernels.ts";
 import type { KernelExports } from "./exports.ts";
 import { IndexKernels } from "./index_kernels.ts";
+import { MassKernels } from "./mass_kernels.ts";
 import { PolicyKernels } from "./policy_kernels.ts";
 import { StoredKernels } from "./stored_kernels.ts";
 import { quantizedBytes } from "./sizes.ts";
@@ -46,6 +47,8 @@ export class Kernels {
   readonly stored: StoredKernels;
   /** Those that code keys and values. */
   readonly codec: CodecKernels;
+  /** Those that tell how many slots matter. */
+  readonly mass: MassKernels;
   /** Those of indexes beside a cache, and of classes of tokens. */
   readonly index: IndexKernels;
   readonly #raw: KernelExports;
@@ -60,6 +63,7 @@ export class Kernels {
     this.cascade = new CascadeKernels(this.#raw);
     this.stored = new StoredKernels(this.#raw);
     this.codec = new CodecKernels(this.#raw);
+    this.mass = new MassKernels(this.#raw);
     this.index = new IndexKernels(this.#raw);
   }
 

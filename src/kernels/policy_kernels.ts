@@ -154,6 +154,16 @@ export class PolicyKernels {
   }
 
   /**
+   * Empties slots at positions from `first` up to `last`, all but the fewest of each head that, with those that stay, have
+   * a share `tau` of the sum of scores [G, capacity], none of which is negative.
+   */
+  cutShare(cache: LayerCache, scores: Floats, first: number, last: number, tau: number): void {
+    const { slots, nKvHeads, capacity } = cache;
+    check(scores.length >= nKvHeads * capacity, "policy_cut_share", "scores");
+    this.#raw.policy_cut_share(slots.offset, scores.offset, nKvHeads, capacity, first, last, tau);
+  }
+
+  /**
    * Empties all but `total` slots of a layer: positions below `first` and from `last` on stay, then the `least` best of
    * each head by scores [G, capacity], then the best of all, of a head at most `most`.
    */

@@ -56,7 +56,15 @@ export class StoredKernels {
   }
 
   /** Adds queries q [T, H, d], not rotated yet, at positions from `first` on to the statistics of their heads. */
-  gather(stats: Floats, q: Floats, positions: Words, n: number, nHeads: number, dim: number, first: number): void {
+  gather(
+    stats: Floats,
+    q: Floats,
+    positions: Words,
+    n: number,
+    nHeads: number,
+    dim: number,
+    first: number,
+  ): void {
     check(stats.length >= nHeads * statistics(dim), "policy_gather", "stats");
     check(q.length >= n * nHeads * dim, "policy_gather", "q");
     check(positions.length >= n, "policy_gather", "positions");
@@ -112,6 +120,50 @@ export class StoredKernels {
       turn === null ? 0 : turn.style,
       scale,
       epsilon,
+    );
+  }
+
+  /**
+   * Scores of a chunk's tokens, in the lowest empty slots of scores: how much each would help to repeat the chunk. q and k
+   * are rotated already; `turn` turns them on by as many positions as there are tokens.
+   */
+  echo(
+    scores: Floats,
+    cache: LayerCache,
+    { q, k, positions }: { readonly q: Floats; readonly k: Floats; readonly positions: Words },
+    turn: MeanTurn | null,
+    slopes: Floats | null,
+    n: number,
+    nHeads: number,
+    sinks: number,
+    scale: number,
+  ): void {
+    const { keys, slots, nKvHeads, keyDim, capacity, keyType } = cache;
+    check(scores.length >= nKvHeads * capacity, "policy_echo", "scores");
+    check(q.length >= n * nHeads * keyDim, "policy_echo", "q");
+    check(k.length >= n * nKvHeads * keyDim, "policy_echo", "k");
+    check(positions.length >= n, "policy_echo", "positions");
+    check(turn === null || turn.table.length >= turn.dims, "policy_echo", "turn");
+    check(slopes === null || slopes.length >= nHeads, "policy_echo", "slopes");
+    this.#raw.policy_echo(
+      scores.offset,
+      q.offset,
+      k.offset,
+      positions.offset,
+      keys.offset,
+      slots.offset,
+      turn === null ? 0 : turn.table.offset,
+      slopes === null ? 0 : slopes.offset,
+      n,
+      nHeads,
+      nKvHeads,
+      keyDim,
+      capacity,
+      turn === null ? 0 : turn.dims,
+      sinks,
+      keyType,
+      turn === null ? 0 : turn.style,
+      scale,
     );
   }
 

@@ -8,7 +8,7 @@ import { MemoryBudgetError, type RegionBytes } from "../error.ts";
 import { ALIGNMENT, roundUp } from "./handles.ts";
 
 /** Start of memory that belongs to the kernels' module: its data and its stack. */
-export const RESERVED_BYTES = 144 * 1024;
+export const RESERVED_BYTES = 128 * 1024;
 
 /** Each region ends in this many bytes of a known pattern that nothing writes to. */
 export const GUARD_BYTES = 16;

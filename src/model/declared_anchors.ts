@@ -33,7 +33,10 @@ export function declaredAnchors(metadata: Metadata): Policy | undefined {
     throw new UnsupportedModelError("what anchors see", sees, ["anchors", "segment"]);
   }
   const text = new TextDecoder();
-  const separators = Array.from({ length }, (_, i) => text.decode(bytes.subarray(offsets[i], offsets[i + 1])));
+  const separators = Array.from(
+    { length },
+    (_, i) => text.decode(bytes.subarray(offsets[i], offsets[i + 1])),
+  );
   const numbers = metadata.numbers("locket.anchor.layers");
   const layers = numbers && Array.from(numbers, Number);
   return anchorPolicy(separators, { sees, ...(layers !== undefined && { layers }) });

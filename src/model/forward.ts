@@ -95,6 +95,7 @@ export function attention(
     kernels.rope(ws.k, table, n, nKvHeads, headDim, hparams.rope.dims, style);
   }
   for (const { storage, watcher, desk, nTokens } of parts) {
+    watcher?.echo(layer, desk, nTokens);
     storage.append(layer, desk, nTokens);
     attendWatched(desk, layer, storage, nTokens, watcher);
   }

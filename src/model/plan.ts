@@ -124,7 +124,11 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
   const policy = options.policy ?? declaredAnchors(model.metadata);
   const calibration = calibrationOf(options.calibration);
   if (calibration !== undefined && calibration.model !== headerFingerprint(model)) {
-    throw new OptionError("calibration", "one of another model", "what `deno task calibrate` made of this one");
+    throw new OptionError(
+      "calibration",
+      "one of another model",
+      "what `deno task calibrate` made of this one",
+    );
   }
   const caches = planCache(hparams, kvType, { ...options, policy, calibration }, chunk, context);
   checkReach(hparams.nContext, context, caches);

@@ -96,7 +96,13 @@ export class Sequence {
 
   /** Whether no token more can be read. */
   get full(): boolean {
-    return this.#position >= this.capacity || (this.#keeper?.full ?? false);
+    return this.#position >= this.capacity || !this.hasSlots(1);
+  }
+
+  /** Whether the cache has slots for a prompt of so many tokens; one that drops tokens at prompts only may have none left. */
+  hasSlots(nTokens: number): boolean {
+    const atOnce = Math.min(nTokens, this.#shared.prompt.workspace.nTokens);
+    return this.#keeper === null || this.#keeper.free >= atOnce;
   }
 
   /**
@@ -307,7 +313,10 @@ export class Sequence {
     return inChunks(outgoing, outgoing.bytes).next().value!;
   }
 
-  /** The same in chunks of at most `maxBytes`, with no copy of the whole. To be read to its end, or left. */
+  /**
+   * The same in chunks of at most `maxBytes`, with no copy of the whole: each is valid until the next is asked for. To be
+   * read to its end, or left.
+   */
   *saveChunks(maxBytes: number, more: readonly Section[] = [logits]): Generator<Uint8Array<ArrayBuffer>> {
     if (!(Number.isInteger(maxBytes) && maxBytes >= 1)) {
       throw new OptionError("maxBytes", maxBytes, "a whole number of at least 1");
@@ -499,10 +508,10 @@ export class Sequence {
     if (length > this.capacity) {
       throw new OptionError("length of the text", length, `at most ${this.capacity} tokens`);
     }
-    if (this.#keeper?.full) {
+    if (!this.hasSlots(nTokens)) {
       throw new OptionError(
         "slots of the cache",
-        "all taken",
+        `${this.#keeper!.free} free`,
         `fewer tokens after the prompt, or a larger reserve`,
       );
     }

@@ -7,9 +7,10 @@
 import type { FinishReason } from "../generate/options.ts";
 import type { Model } from "../model/engine.ts";
 import { type CallOptions, chatRequest, type Warning, warnings } from "./ai_sdk_call.ts";
-import { messageCall, planChat } from "./chat.ts";
+import { newCall, planChat } from "./chat.ts";
 import { Metrics } from "./metrics.ts";
 import { Service, type Summary } from "./service.ts";
+import { JsonEnd } from "./tools/json_end.ts";
 import type { ReplyPart } from "./tools/parser.ts";
 
 /** How a model is offered to the AI SDK. */
@@ -121,11 +122,13 @@ export function locket(model: Model, options: LocketOptions = {}): LocketLanguag
       let text = "";
       let step = await reply.next();
       for (; !step.done; step = await reply.next()) {
-        if ("text" in step.value) text += step.value.text;
-        else calls.push(toolCall(step.value));
+        const part = step.value;
+        if ("text" in part) text += part.text;
+        else if ("call" in part) calls.push(toolCall(part.call));
+        else calls.push(longer(calls.pop()!, part.arguments));
       }
       const texts = text === "" && calls.length > 0 ? [] : [{ type: "text", text } as const];
-      return { content: [...texts, ...calls], warnings: warnings(call), ...step.value };
+      return { content: [...texts, ...calls.filter(isWhole)], warnings: warnings(call), ...step.value };
     },
 
     doStream(call) {
@@ -135,37 +138,62 @@ export function locket(model: Model, options: LocketOptions = {}): LocketLanguag
 }
 
 async function* streamParts(reply: Reply, warnings: readonly Warning[]): AsyncGenerator<StreamPart> {
-  /** Of the text that is open, one after the other. */
-  let id = 0;
-  let open = false;
+  /** What has begun and not ended: a text, by its number, or a call. */
+  let open: { readonly text: string } | { readonly call: ToolCallPart } | undefined;
+  let texts = 0;
+  const close = function* (): Generator<StreamPart> {
+    if (open === undefined) return;
+    if ("text" in open) yield { type: "text-end", id: open.text };
+    else {
+      yield { type: "tool-input-end", id: open.call.toolCallId };
+      if (isWhole(open.call)) yield open.call;
+    }
+    open = undefined;
+  };
   try {
     yield { type: "stream-start", warnings };
     let step = await reply.next();
     for (; !step.done; step = await reply.next()) {
       const part = step.value;
-      if ("text" in part) {
-        if (!open) yield { type: "text-start", id: `${id}` };
-        open = true;
-        yield { type: "text-delta", id: `${id}`, delta: part.text };
-        continue;
+      if ("call" in part) {
+        yield* close();
+        const call = toolCall(part.call);
+        open = { call };
+        yield { type: "tool-input-start", id: call.toolCallId, toolName: call.toolName };
+      } else if ("arguments" in part) {
+        const { call } = open as { readonly call: ToolCallPart };
+        open = { call: longer(call, part.arguments) };
+        yield { type: "tool-input-delta", id: call.toolCallId, delta: part.arguments };
+      } else {
+        if (open === undefined || "call" in open) {
+          yield* close();
+          open = { text: `${texts++}` };
+          yield { type: "text-start", id: open.text };
+        }
+        yield { type: "text-delta", id: open.text, delta: part.text };
       }
-      if (open) yield { type: "text-end", id: `${id++}` };
-      open = false;
-      const call = toolCall(part);
-      yield { type: "tool-input-start", id: call.toolCallId, toolName: call.toolName };
-      yield { type: "tool-input-delta", id: call.toolCallId, delta: call.input };
-      yield { type: "tool-input-end", id: call.toolCallId };
-      yield call;
     }
-    if (open) yield { type: "text-end", id: `${id}` };
+    yield* close();
     yield { type: "finish", ...step.value };
   } finally {
     await reply.return(undefined as never);
   }
 }
 
-function toolCall({ call }: Extract<ReplyPart, { call: unknown }>): ToolCallPart {
-  return { type: "tool-call", toolCallId: messageCall(call).id, toolName: call.name, input: call.arguments };
+const toolCall = (name: string): ToolCallPart => ({
+  type: "tool-call",
+  toolCallId: newCall(name).id,
+  toolName: name,
+  input: "",
+});
+
+const longer = (call: ToolCallPart, more: string): ToolCallPart => ({ ...call, input: call.input + more });
+
+/** Whether a call has come to its end; one that was cut is no call. */
+function isWhole({ input }: ToolCallPart): boolean {
+  const end = new JsonEnd();
+  end.push(input);
+  return end.done;
 }
 
 const UNIFIED: Record<FinishReason, CallEnd["finishReason"]["unified"]> = {

@@ -16,7 +16,7 @@ import type { Task } from "./service.ts";
 import { knowsTools, type ToolFormat, toolFormat } from "./tools/formats.ts";
 import { type FunctionTool, replyConstraint } from "./tools/functions.ts";
 import { type TextMessage, withParsedCalls, withToolText } from "./tools/messages.ts";
-import { CallParser, type ReplyPart, type ToolCall } from "./tools/parser.ts";
+import { CallParser, type ReplyPart } from "./tools/parser.ts";
 
 const TEMPLATE = "tokenizer.chat_template";
 
@@ -128,29 +128,32 @@ export function chatShape(tokenizer: Tokenizer, parser?: CallParser): Shape {
   const rest = (): ReplyPart[] => parser?.flush() ?? [];
   const ended = (reason: string) => reason === "stop" && (parser?.calls ?? 0) > 0 ? "tool_calls" : reason;
   let calls = 0;
+  const delta = (part: ReplyPart): unknown => {
+    if ("text" in part) return { content: part.text };
+    if ("arguments" in part) {
+      return { tool_calls: [{ index: calls - 1, function: { arguments: part.arguments } }] };
+    }
+    return { tool_calls: [{ index: calls++, ...newCall(part.call) }] };
+  };
   return {
     prefix: "chatcmpl",
     object: "chat.completion",
     chunkObject: "chat.completion.chunk",
     opening: () => [choice({ role: "assistant", content: "" }, null)],
     chunk: (event) => {
-      const deltas = parts(event.text).flatMap((part) =>
-        "call" in part ? callDeltas(part.call, calls++) : textDelta(part)
-      );
+      const deltas = parts(event.text).map(delta);
       const logprobs = logprobsOf([event]);
       if (deltas.length === 0 && logprobs !== null) deltas.push({ content: "" });
       return deltas.map((delta, i) => choice(delta, null, i === 0 ? logprobs : null));
     },
-    closing: (finishReason) => {
-      const deltas = rest().flatMap((part) =>
-        "call" in part ? callDeltas(part.call, calls++) : textDelta(part)
-      );
-      return [...deltas.map((delta) => choice(delta, null)), choice({}, ended(finishReason))];
-    },
+    closing: (finishReason) => [
+      ...rest().map((part) => choice(delta(part), null)),
+      choice({}, ended(finishReason)),
+    ],
     whole: (text, events, finishReason) => {
       const all = [...parts(text), ...rest()];
       const content = all.map((part) => "text" in part ? part.text : "").join("");
-      const toolCalls = all.flatMap((part) => "call" in part ? [messageCall(part.call)] : []);
+      const toolCalls = wholeCalls(all);
       return {
         index: 0,
         message: {
@@ -166,23 +169,22 @@ export function chatShape(tokenizer: Tokenizer, parser?: CallParser): Shape {
   };
 }
 
-const textDelta = ({ text }: { readonly text: string }): unknown[] => [{ content: text }];
-
-/** A call in two chunks: who is called, and with what. */
-function callDeltas(call: ToolCall, index: number): unknown[] {
-  const { id, type, function: { name, arguments: text } } = messageCall(call);
-  return [
-    { tool_calls: [{ index, id, type, function: { name, arguments: "" } }] },
-    { tool_calls: [{ index, function: { arguments: text } }] },
-  ];
-}
-
-/** A call as a message has it, with an id of its own. */
-export const messageCall = (call: ToolCall) => ({
+/** A call that begins, with an id of its own. */
+export const newCall = (name: string) => ({
   id: `call_${crypto.randomUUID().replaceAll("-", "").slice(0, 24)}`,
   type: "function" as const,
-  function: call,
+  function: { name, arguments: "" },
 });
+
+/** The calls of a reply, put together. */
+function wholeCalls(parts: readonly ReplyPart[]) {
+  const calls: ReturnType<typeof newCall>[] = [];
+  for (const part of parts) {
+    if ("call" in part) calls.push(newCall(part.call));
+    else if ("arguments" in part) calls[calls.length - 1].function.arguments += part.arguments;
+  }
+  return calls;
+}
 
 function tokenLogprob(tokenizer: Tokenizer, { id, logprobs }: TokenEvent) {
   const entry = (id: number, logprob: number) => {

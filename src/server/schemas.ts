@@ -176,7 +176,7 @@ function reader<T extends ObjectSchema>(schema: T): (body: unknown) => v.InferOu
     const { success, output, issues } = v.safeParse(schema, known(body, schema.entries));
     if (success) return output;
     const [issue] = issues;
-    const path = v.getDotPath(issue);
+    const path = v.getDotPath(issue)?.replace(/\.(\d+)(?=\.|$)/g, "[$1]") ?? null;
     const message = issue.expected === "never" ? "there is no such field" : issue.message;
     throw new ApiError(400, path === null ? message : `${path}: ${message}`, "invalid_value", path);
   };

@@ -21,7 +21,7 @@ import { checkLoadOptions } from "./load_options.ts";
 import { Metrics } from "./metrics.ts";
 import { type LocketRequest, readChat, readCompletion, readEmbeddings } from "./schemas.ts";
 import { Service, type Task } from "./service.ts";
-import { conversationOf } from "./sessions.ts";
+import { conversationOf, SESSION_HEADER } from "./sessions.ts";
 import { eventBody } from "./sse.ts";
 
 /** How to serve. */
@@ -203,6 +203,9 @@ class OpenAiServer {
 
   async #embed(c: Context): Promise<Response> {
     const { request, service, name } = await this.#read(c, readEmbeddings);
+    if (c.req.raw.headers.has(SESSION_HEADER)) {
+      throw new ApiError(400, "Texts are embedded outside of any session", "invalid_value", SESSION_HEADER);
+    }
     const task = embeddingTask(service.model, request);
     const vectors = await service.embed(task.texts, c.req.raw.signal);
     return c.json(embeddingAnswer(vectors, task, name) as object);

@@ -49,9 +49,9 @@ export class Session {
     this.#sections = [textSection(ids, sequence.tokenizer.nVocab, sequence.capacity), noteSection(note)];
   }
 
-  /** Every token that was read or chosen by the calls that have come to their end. */
+  /** Every token of the text: the latest prompt, and what has been chosen since. */
   get tokens(): readonly number[] {
-    return this.#ids;
+    return this.#running === undefined ? this.#ids : [...this.#ids, ...this.#running.tokens];
   }
 
   /** Tokens of the latest prompt that were in the cache already. */
@@ -62,11 +62,13 @@ export class Session {
   /** How many tokens of a prompt would not be computed again now. */
   sharedWith(ids: readonly number[]): number {
     const held = this.#sequence.position;
+    const text = this.tokens;
     let shared = 0;
     // The last token is always read again: its logits are what the reply starts from.
-    while (shared < Math.min(held, ids.length - 1) && this.#ids[shared] === ids[shared]) shared++;
+    while (shared < Math.min(held, ids.length - 1) && text[shared] === ids[shared]) shared++;
     // A policy has chosen what to keep by the whole text: it can be continued, but not cut short.
-    return shared === held || this.#sequence.cache().policy === "full" ? shared : 0;
+    if (shared === held) return this.#sequence.hasSlots(ids.length - shared) ? shared : 0;
+    return this.#sequence.cache().policy === "full" ? shared : 0;
   }
 
   /**
@@ -96,7 +98,10 @@ export class Session {
     return this.#sequence.save(this.#sections);
   }
 
-  /** The same in chunks of at most `maxBytes`, with no copy of the whole. To be read to its end, or left. */
+  /**
+   * The same in chunks of at most `maxBytes`, with no copy of the whole: each is valid until the next is asked for. To be
+   * read to its end, or left.
+   */
   async *saveChunks(maxBytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     await this.settle();
     yield* this.#sequence.saveChunks(maxBytes, this.#sections);

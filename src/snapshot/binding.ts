@@ -22,7 +22,7 @@ const PROBE = 4096;
  * @param model Its fingerprint.
  */
 export function bindingOf(model: string, kvType: KvTypes, plan: CachePlan): Binding {
-  const { policy, budget, prefill, positions, storage, read, capacities } = plan;
+  const { policy, budgetRule, budget, prefill, positions, storage, read, capacities } = plan;
   return {
     model,
     layout: ABI_VERSION,
@@ -41,6 +41,8 @@ export function bindingOf(model: string, kvType: KvTypes, plan: CachePlan): Bind
       "budgets of layers": policy.layerBudget === undefined
         ? "equal"
         : layerBudgets(policy, PROBE, capacities.length),
+      "budget rule": [budgetRule?.name ?? "uniform", budgetRule?.params ?? {}],
+      victims: policy.victims ?? "drop",
       budget,
       prefill,
       positions,

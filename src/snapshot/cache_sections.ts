@@ -47,8 +47,8 @@ function* stateSpans({ cache }: SequenceState): Generator<Span> {
 }
 
 /** Whether keys and values lie slot by slot; other storages are saved as a whole, and fit into the same capacity only. */
-export function slotwise({ storage, positions }: CachePlan): boolean {
-  return storage.name === "plain" && positions === "original";
+export function slotwise({ storage, positions, policy }: CachePlan): boolean {
+  return storage.name === "plain" && positions === "original" && policy?.victims !== "mass_fold";
 }
 
 /** The cache of a sequence. */

@@ -8,9 +8,12 @@ import type { CachePlan } from "../cache/cache_plan.ts";
 import { SnapshotError } from "../error.ts";
 
 /** Tokens that a KV head of a layer can hold between two calls, with room for the next chunk. */
-export function mostHeld({ policy, capacities, mostSlots }: CachePlan, layer: number): number {
+export function mostHeld({ policy, budgetRule, capacities, mostSlots }: CachePlan, layer: number): number {
   return policy?.steps
-    ? Math.min(capacities[layer], mostSlots[layer] + (policy.every ?? 1) - 1)
+    ? Math.min(
+      capacities[layer],
+      Math.floor(mostSlots[layer] * (budgetRule?.most ?? 1)) + (policy.every ?? 1) - 1,
+    )
     : capacities[layer];
 }
 

@@ -45,22 +45,23 @@ export function openSnapshot(
   };
 }
 
-/** The bytes of a snapshot in chunks of `maxBytes`, the last one shorter; each chunk is a copy of its own. */
+/**
+ * The bytes of a snapshot in chunks of `maxBytes`, the last one shorter. All of them are views of one buffer, each valid
+ * until the next is asked for: an isolate that is nearly full has no room for garbage of the snapshot's size.
+ */
 export function* inChunks({ bytes, pieces }: Outgoing, maxBytes: number): Generator<Uint8Array<ArrayBuffer>> {
-  let left = bytes;
-  let chunk = new Uint8Array(Math.min(maxBytes, left));
+  const buffer = new Uint8Array(Math.min(maxBytes, bytes));
   let filled = 0;
   for (let piece of pieces()) {
     while (piece.length > 0) {
-      const n = Math.min(piece.length, chunk.length - filled);
-      chunk.set(piece.subarray(0, n), filled);
+      const n = Math.min(piece.length, buffer.length - filled);
+      buffer.set(piece.subarray(0, n), filled);
       filled += n;
       piece = piece.subarray(n);
-      if (filled < chunk.length) continue;
-      left -= filled;
-      yield chunk;
-      chunk = new Uint8Array(Math.min(maxBytes, left));
+      if (filled < buffer.length) continue;
+      yield buffer;
       filled = 0;
     }
   }
+  if (filled > 0) yield buffer.subarray(0, filled);
 }

@@ -88,7 +88,7 @@ class KvSession {
     let count = 0;
     let batch = this.kv.atomic();
     for await (const chunk of chunks(VALUE_BYTES)) {
-      batch.set([...this.key, version, count++], chunk);
+      batch.set([...this.key, version, count++], chunk.slice());
       if (count % SET_AT_ONCE > 0) continue;
       await batch.commit();
       batch = this.kv.atomic();

@@ -5,7 +5,7 @@
  * @module
  */
 import { SnapshotError } from "../error.ts";
-import { checkSessionId, chunksOf, type SessionStore, streamOf } from "./store.ts";
+import { checkSessionId, chunksOf, type SessionStore } from "./store.ts";
 
 /** What is needed of a binding of Durable Objects. */
 export interface SessionNamespace {
@@ -53,24 +53,15 @@ export function durableObjectSessions(namespace: SessionNamespace): SessionStore
       await response.body?.cancel();
     },
     async save(id, chunks) {
-      const sent = { bytes: 0, whole: false, failure: undefined as unknown };
-      const counted = async function* () {
-        try {
-          for await (const chunk of chunks(CHUNK_BYTES)) {
-            sent.bytes += chunk.length;
-            yield chunk;
-          }
-          sent.whole = true;
-        } catch (error) {
-          sent.failure = error;
-          throw error;
-        }
-      };
-      const put = await ask(id, "", { method: "PUT", body: streamOf(counted()) });
+      const { readable, writable } = identityStream();
+      const sending = send(chunks(CHUNK_BYTES), writable.getWriter());
+      // awaited below, after the answer
+      sending.catch(() => {});
+      const put = await ask(id, "", { method: "PUT", body: readable });
       const version = await put.text();
       // A body that failed may look like one that has come to its end: only the size makes it the latest.
-      if (!sent.whole) throw sent.failure;
-      const done = await ask(id, `${version}?bytes=${sent.bytes}`, { method: "POST" });
+      const bytes = await sending;
+      const done = await ask(id, `${version}?bytes=${bytes}`, { method: "POST" });
       await done.body?.cancel();
     },
     async delete(id) {
@@ -79,10 +70,36 @@ export function durableObjectSessions(namespace: SessionNamespace): SessionStore
   };
 }
 
+/** Of workerd: a write has ended when its bytes have been read, so that their buffer is free again. */
+interface WorkerGlobals {
+  IdentityTransformStream: new () => TransformStream<Uint8Array, Uint8Array>;
+}
+
+const identityStream = () => new (globalThis as unknown as WorkerGlobals).IdentityTransformStream();
+
+/** @returns How many bytes have been sent. */
+async function send(
+  chunks: AsyncIterable<Uint8Array>,
+  writer: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<number> {
+  let bytes = 0;
+  try {
+    for await (const chunk of chunks) {
+      await writer.write(chunk);
+      bytes += chunk.length;
+    }
+    await writer.close();
+    return bytes;
+  } catch (error) {
+    await writer.abort(error).catch(() => {});
+    throw error;
+  }
+}
+
 /** The Durable Object of one conversation; to be exported by the Worker and listed in `new_sqlite_classes`. */
 export class SessionObject {
   readonly #storage: SessionObjectState["storage"];
-  /** Versions that are being written now. */
+  /** Versions that are being written, or are written and wait to become the latest. */
   readonly #writing = new Set<string>();
 
   constructor(state: SessionObjectState) {
@@ -121,28 +138,34 @@ export class SessionObject {
   #get(): Response {
     const version = this.#sql("SELECT version FROM latest")[0]?.version;
     if (version === undefined) return new Response(null, { status: 404 });
-    let i = 0;
-    const rows = new ReadableStream({
-      pull: (controller) => {
-        const [row] = this.#sql("SELECT bytes FROM chunk WHERE version = ? AND i = ?", version, i++);
-        if (row !== undefined) controller.enqueue(new Uint8Array(row.bytes as ArrayBuffer));
-        else controller.close();
-      },
-    }, { highWaterMark: 0 });
-    return new Response(rows);
+    const { readable, writable } = identityStream();
+    // A reader that has gone ends it.
+    send(this.#rows(version as string), writable.getWriter()).catch(() => {});
+    return new Response(readable);
+  }
+
+  async *#rows(version: string): AsyncGenerator<Uint8Array> {
+    for (let i = 0;; i++) {
+      const [row] = this.#sql("SELECT bytes FROM chunk WHERE version = ? AND i = ?", version, i);
+      if (row === undefined) return;
+      const bytes = row.bytes as ArrayBuffer;
+      yield new Uint8Array(bytes);
+      // frees it now: together they would be garbage of the snapshot's size
+      bytes.transfer(0);
+    }
   }
 
   async #put(body: ReadableStream<Uint8Array> | null): Promise<string> {
     const version = crypto.randomUUID();
     this.#writing.add(version);
+    const row = new Uint8Array(ROW_BYTES);
     try {
-      const row = new Uint8Array(ROW_BYTES);
       let [i, filled] = [0, 0];
       const write = () => {
-        this.#sql("INSERT INTO chunk VALUES (?, ?, ?)", version, i++, row.slice(0, filled).buffer);
+        this.#sql("INSERT INTO chunk VALUES (?, ?, ?)", version, i++, row.subarray(0, filled));
         filled = 0;
       };
-      for await (let piece of chunksOf(body ?? new Response("").body!)) {
+      for await (let piece of body === null ? [] : chunksOf(body)) {
         while (piece.length > 0) {
           const n = Math.min(piece.length, ROW_BYTES - filled);
           row.set(piece.subarray(0, n), filled);
@@ -153,13 +176,17 @@ export class SessionObject {
       }
       if (filled > 0) write();
       return version;
-    } finally {
+    } catch (error) {
       this.#writing.delete(version);
+      throw error;
+    } finally {
+      row.buffer.transfer(0);
     }
   }
 
   /** In one transaction: the version becomes the latest, and all others but those still being written go. */
   #commit(version: string, bytes: number): Response {
+    this.#writing.delete(version);
     return this.#storage.transactionSync(() => {
       const [{ found }] = this.#sql(
         "SELECT SUM(LENGTH(bytes)) AS found FROM chunk WHERE version = ?",

@@ -34,14 +34,14 @@ export function r2Sessions(bucket: R2SessionBucket, prefix = "session/"): Sessio
       return object === null ? undefined : chunksOf(object.body);
     },
     async save(id, chunks) {
-      const rest = chunks(PART_BYTES)[Symbol.asyncIterator]();
+      const parts = chunks(PART_BYTES)[Symbol.asyncIterator]();
       try {
-        const first = await rest.next();
-        const second = await rest.next();
-        if (second.done) await bucket.put(key(id), first.value);
-        else await inParts(await bucket.createMultipartUpload(key(id)), [first.value, second.value], rest);
+        const first = await parts.next();
+        // what is not full is the last
+        if (first.value.length < PART_BYTES) await bucket.put(key(id), first.value);
+        else await inParts(await bucket.createMultipartUpload(key(id)), first.value, parts);
       } finally {
-        await rest.return?.();
+        await parts.return?.();
       }
     },
     async delete(id) {
@@ -52,14 +52,13 @@ export function r2Sessions(bucket: R2SessionBucket, prefix = "session/"): Sessio
 
 async function inParts(
   upload: R2Upload,
-  begun: Uint8Array[],
+  first: Uint8Array,
   rest: AsyncIterator<Uint8Array>,
 ): Promise<void> {
   const parts = [];
   try {
-    for (let chunk = begun.shift(); chunk !== undefined;) {
+    for (let chunk: Uint8Array | undefined = first; chunk !== undefined; chunk = (await rest.next()).value) {
       parts.push(await upload.uploadPart(parts.length + 1, chunk));
-      chunk = begun.shift() ?? (await rest.next()).value;
     }
     await upload.complete(parts);
   } catch (error) {

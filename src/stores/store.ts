@@ -5,7 +5,10 @@
  */
 import { OptionError } from "../error.ts";
 
-/** A snapshot that can be read once, in chunks of at most so many bytes: `(max) => session.saveChunks(max)`. */
+/**
+ * A snapshot that can be read once, in chunks of at most so many bytes, each valid until the next is asked for:
+ * `(max) => session.saveChunks(max)`.
+ */
 export type SnapshotChunks = (maxBytes: number) => AsyncIterable<Uint8Array<ArrayBuffer>>;
 
 /** A place that keeps the latest snapshot of each conversation. */
@@ -28,27 +31,19 @@ export function checkSessionId(id: string): string {
   throw new OptionError("session", id, "1 to 128 letters, digits and any of . _ : @ -");
 }
 
-/** Chunks as a stream; a reader that leaves ends them. */
-export function streamOf(chunks: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
-  const iterator = chunks[Symbol.asyncIterator]();
-  return new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await iterator.next();
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    cancel: async () => void await iterator.return?.(),
-  }, { highWaterMark: 0 });
-}
+/** Bytes that are read of a stream at once. */
+const READ_BYTES = 2 ** 18;
 
-/** A stream as chunks; leaving them cancels it. */
+/** A stream of bytes as chunks, each valid until the next is asked for; leaving them cancels it. */
 export async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const reader = stream.getReader();
+  const reader = stream.getReader({ mode: "byob" });
+  let buffer = new ArrayBuffer(READ_BYTES);
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
+      const { done, value } = await reader.read(new Uint8Array(buffer));
+      if (done || value === undefined) return;
       yield value;
+      buffer = value.buffer;
     }
   } finally {
     await reader.cancel().catch(() => {});

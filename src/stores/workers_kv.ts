@@ -80,6 +80,8 @@ export function workersKvSessions(namespace: SessionKvNamespace, prefix = "sessi
           const value = await namespace.get(chunkKey(key, version, i), "arrayBuffer");
           if (value === null) throw new SnapshotError(`session ${id}`, "not all there", "all of its chunks");
           yield new Uint8Array(value);
+          // frees it now: an isolate that is nearly full has no room for garbage of the snapshot's size
+          value.transfer(0);
         }
       })();
     },

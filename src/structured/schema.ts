@@ -19,7 +19,15 @@ import {
   reachable,
   type UnionNode,
 } from "./nodes.ts";
-import { isWide } from "./number.ts";
+import {
+  arrayNode,
+  isRecord,
+  KEYWORDS,
+  type Keywords,
+  numberNode,
+  objectNode,
+  stringNode,
+} from "./schema_types.ts";
 
 /** A schema: `true` for any value, or an object of keywords. */
 export type JsonSchema = boolean | object;
@@ -36,36 +44,9 @@ const ANNOTATIONS = new Set([
   ...["deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType", "discriminator"],
 ]);
 
-/** Keywords that tell what a value of a type may be, by the type. */
-const KEYWORDS = {
-  object: ["properties", "required", "additionalProperties", "minProperties", "maxProperties"],
-  array: ["items", "prefixItems", "minItems", "maxItems"],
-  string: ["minLength", "maxLength", "format"],
-  number: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
-} as const;
-
 /** Keywords that stand alone but for annotations. */
 const ALONE = ["$ref", "anyOf", "oneOf", "allOf", "enum", "const"];
 
-/** Formats that mean something: a text would have to be one to its last character. */
-const FORMATS = new Set([
-  ...[
-    "date",
-    "time",
-    "date-time",
-    "duration",
-    "email",
-    "idn-email",
-    "hostname",
-    "idn-hostname",
-    "ipv4",
-    "ipv6",
-  ],
-  ...["uuid", "uri", "uri-reference", "iri", "iri-reference", "uri-template", "regex"],
-  ...["json-pointer", "relative-json-pointer"],
-]);
-
-type Keywords = Record<string, unknown>;
 const TYPES = ["null", "boolean", "integer", "number", "string", "array", "object"];
 const encoder = new TextEncoder();
 
@@ -205,13 +186,14 @@ class Reader {
   }
 
   #plain(type: string, schema: Keywords, path: string, depth: number): Node {
+    const inner = (schema: unknown, path: string) => this.#schema(schema, path, depth + 1);
     switch (type) {
       case "object":
-        return this.#object(schema, path, depth);
+        return objectNode(schema, path, inner);
       case "array":
-        return this.#array(schema, path, depth);
+        return arrayNode(schema, path, inner);
       case "string":
-        return this.#string(schema, path);
+        return stringNode(schema, path);
       case "null":
         return constants([null]);
       case "boolean":
@@ -219,95 +201,8 @@ class Reader {
       case "any":
         return this.#anything();
       default:
-        return this.#number(type === "integer", schema, path);
+        return numberNode(type === "integer", schema, path);
     }
-  }
-
-  #object(schema: Keywords, path: string, depth: number): Node {
-    const { properties = {}, required = [], additionalProperties = true } = schema;
-    if (!isRecord(properties)) {
-      throw new OptionError(`${path}.properties`, properties, "an object of schemas");
-    }
-    if (!Array.isArray(required) || required.some((name) => typeof name !== "string")) {
-      throw new OptionError(`${path}.required`, required, "an array of names");
-    }
-    const [least, most] = this.#counts(schema, path, "Properties");
-    const others = (at: string) => {
-      if (additionalProperties !== false) {
-        return this.#schema(additionalProperties, `${path}.additionalProperties`, depth + 1);
-      }
-      throw new OptionError(at, required, "names of properties, as others are not allowed");
-    };
-    const names = new Set([...Object.keys(properties), ...required]);
-    if (names.size === 0 && additionalProperties !== false) {
-      return { kind: "map", value: others(path), least, most };
-    }
-    const members = Array.from(names, (name) => ({
-      name,
-      head: encoder.encode(`${JSON.stringify(name)}:`),
-      value: Object.hasOwn(properties, name)
-        ? this.#schema(properties[name], `${path}.properties.${name}`, depth + 1)
-        : others(`${path}.required`),
-      required: required.includes(name),
-    }));
-    const certain = members.filter(({ required }) => required).length;
-    if (least > certain) {
-      throw new OptionError(`${path}.minProperties`, least, `at most the ${certain} that are required`);
-    }
-    if (most < members.length) {
-      throw new OptionError(`${path}.maxProperties`, most, `at least the ${members.length} that are named`);
-    }
-    return { kind: "object", members };
-  }
-
-  #array(schema: Keywords, path: string, depth: number): Node {
-    const { items = true, prefixItems = [] } = schema;
-    if (!Array.isArray(prefixItems)) {
-      throw new OptionError(`${path}.prefixItems`, prefixItems, "an array of schemas");
-    }
-    const [least, most] = this.#counts(schema, path, "Items");
-    const prefix = prefixItems.map((item, i) => this.#schema(item, `${path}.prefixItems[${i}]`, depth + 1));
-    const rest = items === false ? null : this.#schema(items, `${path}.items`, depth + 1);
-    if (rest === null && least > prefix.length) {
-      throw new OptionError(`${path}.minItems`, least, `at most the ${prefix.length} that are allowed`);
-    }
-    return { kind: "array", prefix, rest, least, most };
-  }
-
-  #string(schema: Keywords, path: string): Node {
-    const { format } = schema;
-    if (typeof format === "string" && FORMATS.has(format)) {
-      throw new OptionError(`${path}.format`, format, "no format: a reply can't be held to one as it comes");
-    }
-    const [least, most] = this.#counts(schema, path, "Length");
-    return { kind: "string", least, most };
-  }
-
-  #number(integer: boolean, schema: Keywords, path: string): Node {
-    const bound = (keyword: string) => {
-      const value = schema[keyword];
-      if (value === undefined || Number.isFinite(value)) return value as number | undefined;
-      throw new OptionError(`${path}.${keyword}`, value, "a number");
-    };
-    const bounds = {
-      ...{ least: bound("minimum"), above: bound("exclusiveMinimum") },
-      ...{ most: bound("maximum"), below: bound("exclusiveMaximum") },
-    };
-    const given = Object.fromEntries(Object.entries(bounds).filter(([, value]) => value !== undefined));
-    const node = { kind: "number", integer, bounds: given } as const;
-    if (isWide(node)) return node;
-    throw new OptionError(path, given, "bounds with numbers of up to 15 digits between them");
-  }
-
-  #counts(schema: Keywords, path: string, what: string): [number, number] {
-    const count = (keyword: string, fallback: number) => {
-      const value = schema[keyword] ?? fallback;
-      if (value === Infinity || (Number.isInteger(value) && value as number >= 0)) return value as number;
-      throw new OptionError(`${path}.${keyword}`, value, "a whole number from 0");
-    };
-    const [least, most] = [count(`min${what}`, 0), count(`max${what}`, Infinity)];
-    if (least <= most) return [least, most];
-    throw new OptionError(`${path}.min${what}`, least, `at most max${what}, ${most}`);
   }
 
   #literals(values: readonly unknown[], schema: Keywords, path: string, at: string): Node {
@@ -365,6 +260,3 @@ function isOfType(value: unknown, type: string): boolean {
   if (type === "number") return Number.isFinite(value);
   return type === "string" ? typeof value === "string" : typeof value === "boolean";
 }
-
-const isRecord = (value: unknown): value is Keywords =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

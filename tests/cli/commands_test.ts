@@ -11,6 +11,7 @@ const COMMANDS = [
   "tokenize",
   "inspect",
   "plan",
+  "platforms",
   "policies",
   "inspect-cache",
 ];

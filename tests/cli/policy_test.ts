@@ -1,13 +1,21 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LONG_TEXT } from "../generate/bundled.ts";
 import { fail, json, succeed, withFile } from "./run.ts";
+import { BUDGET_RULES } from "../../src/cache/budget_rules/mod.ts";
 import { POLICIES } from "../../src/cache/policies/mod.ts";
 import { READERS } from "../../src/cache/read/mod.ts";
 import { STORAGES } from "../../src/cache/storage/mod.ts";
+import { VICTIMS } from "../../src/cache/victims.ts";
 
 Deno.test("policies lists every policy, storage and reader with its parameters, as text and as JSON", async () => {
   const list: { axis: string; name: string }[] = await json("policies", ["--json"]);
-  const known = { policy: POLICIES, storage: STORAGES, read: READERS };
+  const known = {
+    "policy": POLICIES,
+    "budget-rule": BUDGET_RULES,
+    "victims": VICTIMS,
+    "storage": STORAGES,
+    "read": READERS,
+  };
   assertEquals(
     list.map(({ axis, name }) => [axis, name]),
     Object.entries(known).flatMap(([axis, entries]) => entries.map(({ name }) => [axis, name])),
@@ -53,6 +61,25 @@ Deno.test("generate under a policy keeps what the budget says and reports it", a
     "q8_0,q4_0",
   ]);
   assert(bytes.cache.bytes <= 100e3 && bytes.cache.bytes > 80e3);
+});
+
+Deno.test("generate goes on past the model's context at compact positions, and says so", async () => {
+  const args = [
+    "--prompt",
+    LONG_TEXT.repeat(3),
+    "--max-tokens",
+    "8",
+    "--ignore-eos",
+    "--budget",
+    "64",
+    "--json",
+  ];
+  const long = ["--context", "4000", ...args];
+  const { cache, prompt_tokens } = await json("generate", ["--policy", "cascading", ...long]);
+  assert(prompt_tokens.length > 1024, "longer than the bundled model's context");
+  assertEquals([cache.policy, cache.positions, cache.slots], ["cascading", "compact", 64]);
+  const original = ["--policy", "cascading", "--positions", "original", ...long];
+  await fail("generate", original, /--context.*4000/);
 });
 
 Deno.test("score under a policy is the loss of second halves, and what the cache takes", async () => {
@@ -107,7 +134,11 @@ Deno.test("a policy that makes no sense is refused by its flag before a model is
   await fail("generate", generate("--policy", "h2o:heavy=3"), /parameter of h2o is "heavy"/);
   await fail("generate", generate("--policy", "h2o:recent=64", "--budget", "64"), /--budget.*at least 65/);
   await fail("generate", generate("--budget", "0.5"), /--budget.*a policy beside it/);
-  await fail("generate", generate("--policy", "h2o", "--positions", "compact"), /--positions/);
+  await fail(
+    "generate",
+    generate("--policy", "h2o", "--positions", "new"),
+    /--positions.*original or compact/,
+  );
   await fail("generate", generate("--policy", "h2o", "--prefill", "some"), /--prefill.*whole or streaming/);
   await fail("generate", generate("--kv-type", "q8_0,f16,f32"), /--kv-type/);
 });

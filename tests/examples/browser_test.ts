@@ -26,6 +26,16 @@ async function shot(page: Page, name: string): Promise<void> {
   await page.setViewportSize({ width: 1280, height: 800 });
 }
 
+/** What axe finds wrong for those who see, hear or move otherwise, contrast included. */
+async function accessibilityFaults(page: Page): Promise<string[]> {
+  const axe = new URL("../tools/node_modules/axe-core/axe.min.js", import.meta.url);
+  await page.addScriptTag({ content: await Deno.readTextFile(axe) });
+  return await page.evaluate(
+    `axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
+      nodes.map(({ target, failureSummary }) => id + " at " + target + ": " + failureSummary)))`,
+  );
+}
+
 const says = (id: string, text: string) => `document.getElementById("${id}").textContent.includes("${text}")`;
 
 Deno.test({ name: "examples/browser loads, writes, stops, all by keyboard", ignore }, async () => {
@@ -121,6 +131,10 @@ Deno.test(
     await page.getByText("The key tokens as a table").click();
     assertEquals(await page.locator("#table tr").count(), 12);
     await shot(page, "table");
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      assertEquals(await accessibilityFaults(page), []);
+    }
 
     // another policy: the conversation is read again, out of this device's store
     await page.route("**/model.gguf", (route) => route.abort());

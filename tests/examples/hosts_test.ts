@@ -36,7 +36,8 @@ Deno.test({ name: "examples/page runs in Chromium", ignore: await chromium() ===
   const kernel = (name: string) => new URL(`node_modules/@locket/locket/src/kernels/wasm/${name}.wasm`, app);
   await using opened = await openPage({
     "/": {
-      text: `<!doctype html><link rel="icon" href="data:,"><script type="module" src="/src/entry/main.js"></script>`,
+      text:
+        `<!doctype html><link rel="icon" href="data:,"><script type="module" src="/src/entry/main.js"></script>`,
       type: "text/html",
     },
     "/src/entry/main.js": { text: script, type: "text/javascript" },

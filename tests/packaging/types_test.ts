@@ -17,6 +17,8 @@ import { r2Object } from "@locket/locket/workers";
 const model = await loadModel("x", { context: 5 });
 export const plan: ModelPlan = model.plan;
 for await (const { text, id } of generate(model, "x")) console.log(text.length, id.toFixed());
+export const { text } = await generate(model, "x", { jsonSchema: { type: "object" } }).result();
+export const vector: Float32Array = await model.embed("x");
 await createServer(() => Promise.resolve(model), { queue: 3 }).fetch(new Request("x"));
 export const id: string = locket(model).modelId;
 await loadByHand("x", { kernels: { simd128: new URL("file:///x") } });

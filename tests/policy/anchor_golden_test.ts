@@ -30,7 +30,9 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
   for (const name of ["main", "anchor_own_segment"]) {
     for (const chunk of [undefined, 5]) {
       Deno.test({
-        name: `anchor.json: outputs of both layers and kept sets, ${name}, chunk ${chunk ?? "whole"} (${binary})`,
+        name: `anchor.json: outputs of both layers and kept sets, ${name}, chunk ${
+          chunk ?? "whole"
+        } (${binary})`,
         ignore: !present,
         fn: async () => {
           const { n, q, k, v, layer1, rope_base, variants } = file!;
@@ -85,7 +87,16 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
       const v = [Array.from({ length: n }, (_, i) => Array.from({ length: 8 }, (_, c) => i === c ? 1 : 0))];
       const seen = async (sees: "anchors" | "segment") => {
         const policy = `anchor:sees=${sees}`;
-        const rig = await makeRig({ nHeads: 1, nKvHeads: 1, headDim: 8, context: n, binary, policy, budget: n, classes: anchors });
+        const rig = await makeRig({
+          nHeads: 1,
+          nKvHeads: 1,
+          headDim: 8,
+          context: n,
+          binary,
+          policy,
+          budget: n,
+          classes: anchors,
+        });
         const out = rig.prompt(zeros, zeros, v, n);
         return out.map(([row]) => [...row.keys()].filter((position) => row[position] > 1e-3));
       };

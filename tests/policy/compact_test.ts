@@ -3,6 +3,7 @@ import { assert, assertRejects } from "@std/assert";
 import { OptionError } from "../../src/error.ts";
 import { loadModel } from "../../src/runtime/load_model.ts";
 import { BUNDLED } from "../generate/bundled.ts";
+import { checkGoingOn } from "../snapshot/going_on.ts";
 import { goldenFloats, goldenJson, goldenPacked, largestDifference } from "../golden/golden.ts";
 
 interface Case {
@@ -98,3 +99,8 @@ Deno.test("a text beyond the model's context needs a cache within it", async () 
     "budget",
   );
 });
+
+for (const policy of ["h2o", "streaming_llm", "cascading:sinks=2"]) {
+  Deno.test(`${policy} at compact positions: restored, a sequence goes on as if it had never stopped`, () =>
+    checkGoingOn({ policy, budget: 64, positions: "compact" }));
+}

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Binary } from "../../src/kernels/load.ts";
-import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
+import { assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
 import { makeRig } from "./rig.ts";
 
 interface Step {
@@ -48,7 +48,14 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
         };
         const prompt = per_step.filter(({ query }) => query < n);
         let done = 0;
-        const rows = rig.prompt(q, k, v, n, undefined, () => check({ ...prompt[done++], out: undefined }, []));
+        const rows = rig.prompt(
+          q,
+          k,
+          v,
+          n,
+          undefined,
+          () => check({ ...prompt[done++], out: undefined }, []),
+        );
         assertEquals(done, prompt.length);
         assertOut(rows.at(-1)!, prompt.at(-1)!.out!, "last row of the prompt");
         for (const step of per_step.filter(({ query }) => query >= n)) check(step, rig.step(q, k, v));
@@ -87,7 +94,16 @@ Deno.test({
     const q = [exp_logits.map(() => row(1))];
     const k = [exp_logits.map((x) => row(Math.log(x)))];
     const policy = `corm:window=${window},recent=${recent}`;
-    const rig = await makeRig({ nHeads: 1, nKvHeads: 1, headDim: 8, context: n, prefill: "whole", scale: 1, policy, budget: 4 });
+    const rig = await makeRig({
+      nHeads: 1,
+      nKvHeads: 1,
+      headDim: 8,
+      context: n,
+      prefill: "whole",
+      scale: 1,
+      policy,
+      budget: 4,
+    });
     rig.prompt(q, k, k, n - 1);
     rig.step(q, k, k);
     assertEquals(rig.kept()[0], expected);

@@ -56,7 +56,13 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
     ignore: !present,
     fn: async () => {
       const { n, rope_base, tiny, variants: { main: { params: { future }, mean_rotation } } } = file!;
-      const rig = await makeRig({ ...shape(file!), prefill: undefined, binary, ropeBase: rope_base, room: file!.head_dim });
+      const rig = await makeRig({
+        ...shape(file!),
+        prefill: undefined,
+        binary,
+        ropeBase: rope_base,
+        room: file!.head_dim,
+      });
       for (
         const { start, count, wanted } of [
           { start: n, count: future, wanted: mean_rotation },

@@ -12,6 +12,16 @@ interface Forward {
   readonly attn: number[][];
 }
 
+/** A pass of the authors' masking code: positions seen by its query, and by the next one, which is among them. */
+interface Masked {
+  readonly t: number;
+  readonly score: number[];
+  readonly visible: number[];
+  readonly next_visible: number[];
+  readonly out: number[][];
+  readonly attn: number[][];
+}
+
 interface Sizes {
   readonly n: number;
   readonly k: number;
@@ -49,6 +59,18 @@ function rotate(heads: Heads, base: number): Heads {
       })
     )
   );
+}
+
+/** The same passes as they look from a cache, in which only what will be seen stays. */
+function asHeld(passes: readonly Masked[]): Forward[] {
+  return passes.map(({ t, score, visible, next_visible, out, attn }) => ({
+    t,
+    slots: visible,
+    score: visible.map((position) => score[position]),
+    kept: next_visible.slice(0, -1),
+    out,
+    attn,
+  }));
 }
 
 /** Runs all forward passes and compares slots, scores, outputs and kept sets with what is expected of each KV head. */
@@ -98,6 +120,7 @@ for (const binary of BINARIES) {
         h2o: `h2o:recent=${w}`,
         window: "window",
         sinks1: "streaming_llm:sinks=1",
+        reference_mask: `keyformer:recent=${w},steps=${T},edge=lost`,
       };
       for (const [name, policy] of Object.entries(policies)) {
         const options = {
@@ -113,9 +136,9 @@ for (const binary of BINARIES) {
         await follow(
           { ...options, noise: name === "h2o" ? undefined : [noise] },
           { q, k: units, v: units, n },
-          [expected[name]],
+          [name === "reference_mask" ? asHeld(expected[name] as unknown as Masked[]) : expected[name]],
           {
-            scores: name.startsWith("keyformer") || name === "h2o",
+            scores: name !== "window" && name !== "sinks1",
             outputs: (_, { slots, attn }) => [
               unit(-1).map((_, i) => attn[0][slots.indexOf(i)] ?? 0),
             ],
@@ -168,13 +191,17 @@ for (const binary of BINARIES) {
         }],
         ["keyformer_rope_new", keyformer, true, plain, { noise, ropeBase: rope_base, positions: "compact" }],
         ["keyformer_last_query", `${keyformer},queries=last`, true, plain, { noise }],
+        ["reference_mask", `${keyformer},edge=lost`, true, plain, { noise }],
         ["h2o", "h2o:recent=0.3", true, plain, {}],
         ["window", "window", false, plain, {}],
         ["sinks4", "streaming_llm:sinks=4", false, plain, {}],
         ["full", "keyformer:recent=4", false, plain, { noise, budget: 40 }],
       ];
       for (const [name, policy, scores, input, more] of runs) {
-        const out = await follow({ ...shape, policy, ...more }, input, expected[name], { scores, outputs });
+        const wanted = name === "reference_mask"
+          ? expected[name].map((passes) => asHeld(passes as unknown as Masked[]))
+          : expected[name];
+        const out = await follow({ ...shape, policy, ...more }, input, wanted, { scores, outputs });
         // Nothing has left during the prompt, so that compact positions are those of the text.
         const dense = prefill_out[name.replace("keyformer_", "").replace("_new", "_org")] ?? prefill_out.none;
         dense.forEach((rows, head) =>

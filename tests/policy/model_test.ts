@@ -9,6 +9,7 @@ import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
 const NAMES = [
   "window",
   "streaming_llm",
+  "cascading",
   "h2o",
   "keyformer",
   "keyformer:score=shared",
@@ -16,6 +17,7 @@ const NAMES = [
   "snapkv",
   "pyramidkv",
   "expected_attention",
+  "reconstruction",
   "massfold",
   "elastic",
   "keydiff",
@@ -24,7 +26,7 @@ const NAMES = [
 ];
 
 /** Policies that drop nothing after the prompt. */
-const LASTING = ["snapkv", "pyramidkv", "expected_attention", "massfold"];
+const LASTING = ["snapkv", "pyramidkv", "expected_attention", "reconstruction", "massfold"];
 
 Deno.test("under every policy a budget of the whole text changes nothing", async () => {
   const plain = await loadBundled();

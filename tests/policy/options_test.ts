@@ -1,10 +1,17 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readBudget } from "../../src/cache/budget.ts";
-import { type CacheOptions, layerBudgets, planCache } from "../../src/cache/cache_plan.ts";
+import {
+  budgetAt,
+  type CacheOptions,
+  layCaches,
+  layerBudgets,
+  planCache,
+} from "../../src/cache/cache_plan.ts";
 import { POLICIES, readPolicy } from "../../src/cache/policies/mod.ts";
 import { perLayer, pyramid } from "../../src/cache/wrappers.ts";
 import { OptionError } from "../../src/error.ts";
 import type { Hparams } from "../../src/hparams.ts";
+import { Layout } from "../../src/memory/handles.ts";
 import { golden, present } from "./golden.ts";
 
 interface PyramidFile {
@@ -59,7 +66,31 @@ Deno.test("options that do not make sense are refused by name", () => {
       "kivi codes keys where their token stood",
     ],
     [{ policy: "expected_attention", positions: "compact" }, "expects queries at positions of the text"],
+    [{ policy: "reconstruction", positions: "compact" }, "expects queries at positions of the text"],
     [{ policy: "keyformer:score=shared,pyramid=4", budget: 200 }, "budget per layer"],
+    [{ policy: "h2o", budgetRule: "adakv:alpha=2" }, "a number from 0 to 1"],
+    [{ policy: "h2o", budgetRule: "fair" }, "one of uniform, adakv"],
+    [{ policy: "window", budgetRule: "adakv" }, 'budgetRule is "adakv", wanted a policy that ranks'],
+    [{ policy: "tova", budgetRule: "adakv" }, "which tova does not"],
+    [{ policy: "keydiff", budgetRule: "mass" }, "which those of keydiff are not"],
+    [{ policy: "h2o", victims: "burn" }, "one of drop, mass_fold"],
+    [{ policy: "h2o", victims: "merge_nearest" }, "one of drop, mass_fold"],
+    [{ policy: "keydiff", victims: "mass_fold" }, "which those of keydiff are not"],
+    [{ policy: "keyformer:score=shared", victims: "mass_fold" }, "victims"],
+    [{ policy: "massfold", victims: "drop" }, "mass_fold, as massfold is made for it"],
+    [{ policy: "elastic", victims: "mass_fold" }, "merge_nearest, as elastic is made for it"],
+    [{ policy: "elastic:every=2" }, "every is 2"],
+    [
+      { policy: "expected_attention", prefill: "whole", storage: "kivi" },
+      'storage is "kivi", wanted plain, whose keys and values expected_attention can look at',
+    ],
+    [
+      { policy: "snapkv", prefill: "whole", victims: "mass_fold", storage: "kivi" },
+      "snapkv with victims mass_fold",
+    ],
+    [{ policy: "h2o", victims: "mass_fold", read: "quest" }, 'read is "quest", wanted dense'],
+    [{ budgetRule: "adakv" }, "a policy beside it"],
+    [{ victims: "mass_fold" }, "a policy beside it"],
     [{ budget: 0.5 }, "a policy beside it"],
     [{ policy: "full", prefill: "whole" }, "a policy beside it"],
   ];
@@ -97,6 +128,35 @@ Deno.test("a budget in bytes is what the cache of a sequence takes at most", () 
   }
   assertEquals(readBudget("1.5 KiB"), { unit: "bytes", value: 1536 });
   assertEquals(readBudget("1"), { unit: "share", value: 1 });
+});
+
+Deno.test("a head under AdaKV may keep a multiple of the budget, which is allocated and counted", () => {
+  const cap = (cap: number, more: CacheOptions = {}) =>
+    plan({ policy: "h2o", budget: 100, budgetRule: `adakv:cap=${cap}`, ...more });
+  // Slots for the cap, and a chunk of 32.
+  assertEquals(cap(2).capacities[0], 256);
+  assertEquals(cap(1.5).capacities[0], 192);
+  assertEquals(cap(2).mostSlots[0], 112);
+  assertEquals(cap(2, { prefill: "whole" }).capacities[0], 1024);
+  const { capacities, budget } = cap(2, { budget: "200kB" });
+  // Per KV head: keys of 32 bytes and a scale, the same for values, a position, a score.
+  assert(capacities.reduce((sum, slots) => sum + slots * 2 * (36 + 36 + 4 + 4), 0) <= 200e3);
+  assertEquals(budget, { unit: "slots", value: (capacities[0] - 32) / 2 });
+});
+
+Deno.test("what mass_fold needs is part of the plan", () => {
+  const bytes = (victims: string) => {
+    const layout = new Layout(0);
+    layCaches(plan({ policy: "h2o", budget: 100, victims }), layout, layout);
+    return layout.bytes;
+  };
+  assertEquals(bytes("mass_fold") - bytes("drop"), 4 * 2 * 160 * 4);
+});
+
+Deno.test("the budget of elastic grows with the text", () => {
+  const { policy, budget, capacities } = plan({ policy: "elastic", budget: 0.5 });
+  assertEquals([1, 2, 3, 999].map((n) => budgetAt({ policy, budget }, n)), [1, 1, 2, 500]);
+  assertEquals(capacities[0], 544);
 });
 
 Deno.test("layers may get different budgets around the same mean", () => {

@@ -142,10 +142,12 @@ const reserved = (step: number) => step;
 const CONTRACTS: readonly Contract[] = [
   { policy: "window", recent: 4, alike: true },
   { policy: "streaming_llm", recent: 4, sinks: 4, alike: true },
+  { policy: "cascading:buffers=2", recent: 4, sinks: 4 },
   { policy: "h2o:recent=4", recent: 4 },
   { policy: "h2o:recent=4,sinks=2", options: { budgetRule: "adakv" }, recent: 4, sinks: 2, pooled: true },
   { policy: "h2o:recent=4", options: { victims: "mass_fold" }, recent: 4 },
   { policy: "h2o:recent=4", options: { budgetRule: "threshold:least=0.3" }, recent: 4 },
+  { policy: "h2o:recent=4", options: { budgetRule: "mass:tau=0.6" }, recent: 4 },
   { policy: "keyformer:recent=4", recent: 4 },
   { policy: "keyformer:recent=4,noise=gaussian,queries=last", recent: 4 },
   { policy: "keyformer:recent=4,score=shared", recent: 4 },
@@ -168,6 +170,7 @@ const CONTRACTS: readonly Contract[] = [
     beyond: reserved,
     pooled: true,
   },
+  { policy: "reconstruction:reserve=32", sinks: 4, beyond: reserved },
   { policy: "elastic:distance=4", sinks: 1, recent: 1, alike: true },
   { policy: "corm:window=100,recent=4", recent: 4 },
   { policy: "corm:window=6,recent=4,sinks=2", recent: 4, sinks: 2 },
@@ -179,7 +182,7 @@ const CONTRACTS: readonly Contract[] = [
 
 /** Whether a budget of the whole text leaves all of it in place. */
 const keepsAll = ({ policy, options }: Contract) =>
-  !policy.startsWith("corm:window=6") && options?.budgetRule !== "threshold:least=0.3";
+  !policy.startsWith("corm:window=6") && !/^(threshold|mass)/.test(options?.budgetRule ?? "");
 
 for (const contract of CONTRACTS) {
   const { policy, options: axes, recent = 0, sinks = 0, beyond = () => 0, pooled, alike, layered } = contract;
@@ -199,13 +202,17 @@ for (const contract of CONTRACTS) {
           const held = [0, 1].map((layer) => rig.kept(layer).map((kept) => kept.length));
           const most = c.budget + beyond(step, c.budget);
           if (layered) assert(sum(held.map((heads) => Math.max(...heads))) <= 2 * most);
-          else if (pooled) held.forEach((heads) => assert(sum(heads) <= heads.length * most, `${heads} of ${most}`));
-          else held.flat().forEach((n) => assert(n <= most, `${n} of ${most}`));
+          else if (pooled) {
+            held.forEach((heads) => assert(sum(heads) <= heads.length * most, `${heads} of ${most}`));
+          } else held.flat().forEach((n) => assert(n <= most, `${n} of ${most}`));
           for (const layer of [0, 1]) {
             for (const kept of rig.kept(layer)) {
               const latest = Array.from({ length: Math.min(recent, read) }, (_, i) => read - 1 - i);
               const first = Array.from({ length: Math.min(sinks, read) }, (_, i) => i);
-              assert([...latest, ...first].every((position) => kept.includes(position)), `${kept} of ${read}`);
+              assert(
+                [...latest, ...first].every((position) => kept.includes(position)),
+                `${kept} of ${read}`,
+              );
               if (alike) assertEquals(kept, rig.kept(0)[0]);
             }
           }

@@ -39,7 +39,9 @@ Deno.test({
   ignore: !present,
   fn: () => {
     const { tiny, variants: { main: { budget_table } } } = file!;
-    for (const { stored, ...given } of budget_table) assertEquals(budgets(given), stored, JSON.stringify(given));
+    for (const { stored, ...given } of budget_table) {
+      assertEquals(budgets(given), stored, JSON.stringify(given));
+    }
     assertEquals(budgets(tiny.given), tiny.expected);
   },
 });

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { pagesOf } from "../../src/kernels/index_kernels.ts";
 import type { Binary } from "../../src/kernels/load.ts";
 import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
 import { makeRig, type Rig } from "./rig.ts";
@@ -17,13 +18,19 @@ const file = await golden<GoldenFile<Variant> & More>("quest.json");
 const BINARIES: readonly Binary[] = ["simd128", "relaxed"];
 
 /** Pages that the token read last has read, per KV head. */
-function pagesRead({ arena, caches: [{ active, capacity, nKvHeads }], position }: Rig, page: number): number[][] {
+function pagesRead(
+  { arena, caches: [{ active, capacity, nKvHeads }], position }: Rig,
+  page: number,
+): number[][] {
   const bits = arena.words(active!);
-  return Array.from({ length: nKvHeads }, (_, head) =>
-    Array.from({ length: Math.ceil(position / page) }, (_, p) => p).filter((p) => {
-      const slot = head * capacity + p * page;
-      return (bits[slot >>> 5] >>> (slot & 31) & 1) === 1;
-    }));
+  return Array.from(
+    { length: nKvHeads },
+    (_, head) =>
+      Array.from({ length: Math.ceil(position / page) }, (_, p) => p).filter((p) => {
+        const slot = head * capacity + p * page;
+        return (bits[slot >>> 5] >>> (slot & 31) & 1) === 1;
+      }),
+  );
 }
 
 for (const binary of BINARIES) {
@@ -41,7 +48,7 @@ for (const binary of BINARIES) {
         const [{ scratch, capacity }] = rig.caches;
         const scores = rig.arena.floats(scratch!.pageScores as Parameters<typeof rig.arena.floats>[0]);
         bound.forEach((wanted, head) => {
-          const start = head * capacity / page;
+          const start = head * pagesOf(capacity, page);
           assertClose([...scores.subarray(start, start + wanted.length)], wanted, 1e-5, `bound, t = ${t}`);
         });
         assertEquals(pagesRead(rig, page), pages, `pages, t = ${t}`);
@@ -58,13 +65,22 @@ for (const binary of BINARIES) {
       const { given: { min, max, q }, expected } = file!.tiny;
       const row = (values: number[]) => [...values, ...new Array(8 - values.length).fill(0)];
       const k = [[row(min), row(max), row(q)]];
-      const rig = await makeRig({ nHeads: 1, nKvHeads: 1, headDim: 8, context: 5, binary, read: "quest:page=4,dense=0" });
+      const rig = await makeRig({
+        nHeads: 1,
+        nKvHeads: 1,
+        headDim: 8,
+        context: 5,
+        binary,
+        read: "quest:page=4,dense=0",
+      });
       const queries = [[row(q), row(q), row(q)]];
       rig.prompt(queries, k, k, 2);
       // The third key lies between the other two.
       k[0][2] = row(min);
       rig.step(queries, k, k);
-      const scores = rig.arena.floats(rig.caches[0].scratch!.pageScores as Parameters<typeof rig.arena.floats>[0]);
+      const scores = rig.arena.floats(
+        rig.caches[0].scratch!.pageScores as Parameters<typeof rig.arena.floats>[0],
+      );
       assertEquals(scores[0], expected);
     },
   });
@@ -101,7 +117,13 @@ Deno.test({
       assertEquals(pagesRead(again, 4), pages);
     }
     const thinned = await makeRig({ ...sizes, chunk: 8, read, policy: "h2o:recent=4", budget: 24 });
-    const whole = await makeRig({ ...sizes, chunk: 8, read: "quest:page=4,tokens=64,dense=0", policy: "h2o:recent=4", budget: 24 });
+    const whole = await makeRig({
+      ...sizes,
+      chunk: 8,
+      read: "quest:page=4,tokens=64,dense=0",
+      policy: "h2o:recent=4",
+      budget: 24,
+    });
     for (const rig of [thinned, whole]) rig.prompt(q, k, v, n);
     assertEquals(thinned.kept(), whole.kept());
     for (let i = 0; i < 6; i++) {

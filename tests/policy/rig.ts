@@ -77,7 +77,8 @@ export async function makeRig(options: RigOptions) {
     attentionSoftcap: 0,
     windows: new Array(nLayers).fill(0),
   } as unknown as Hparams;
-  const { policy, budget, prefill, positions, storage: stored, read, budgetRule, victims, calibration } = options;
+  const { policy, budget, prefill, positions, storage: stored, read, budgetRule, victims, calibration } =
+    options;
   const types = { k: kvType, v: kvType };
   const plan = planCache(
     hparams,
@@ -163,6 +164,7 @@ export async function makeRig(options: RigOptions) {
         kernels.rope(ws.q, ws.ropeTables[0], n, nHeads, headDim, headDim, ROPE_STYLE.adjacent);
         kernels.rope(ws.k, ws.ropeTables[0], n, nKvHeads, headDim, headDim, ROPE_STYLE.adjacent);
       }
+      keeper?.echo(layer, ws, n);
       storage.append(layer, ws, n);
       attendWatched(ws, layer, storage, n, keeper);
       outputs[layer] = heads(n);

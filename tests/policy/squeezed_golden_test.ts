@@ -116,7 +116,9 @@ for (const binary of BINARIES) {
               const alive = [...probabilities.keys()].filter((j) => probabilities[j] > 0);
               const scores = alive.map((j) => probabilities[j]);
               assertClose(scores, alive.map((j) => score[head][cluster[head][j]]), 1e-5, `t = ${t}`);
-              const kept = alive.filter((j) => probabilities[j] > index.threshold).map((j) => cluster[head][j]);
+              const kept = alive.filter((j) => probabilities[j] > index.threshold).map((j) =>
+                cluster[head][j]
+              );
               assertEquals(kept.toSorted((a, b) => a - b), kept_clusters[head], `clusters, t = ${t}`);
               if (coarse_score !== undefined) {
                 const coarse = part(rig, scratch!.coarseScores as Floats, head, index.coarse);
@@ -171,7 +173,16 @@ Deno.test({
 });
 
 Deno.test("quantiles lie between two scores as numpy has it", () => {
-  const scores = [{ score: 3, tokens: 2 }, { score: 1, tokens: 1 }, { score: 9, tokens: 0 }, { score: 7, tokens: 1 }];
+  const scores = [{ score: 3, tokens: 2 }, { score: 1, tokens: 1 }, { score: 9, tokens: 0 }, {
+    score: 7,
+    tokens: 1,
+  }];
   // Of 1, 3, 3, 7.
-  assertEquals([0, 0.25, 0.5, 0.9, 1].map((rho) => Math.round(quantile(scores, rho) * 1e6) / 1e6), [1, 2.5, 3, 5.8, 7]);
+  assertEquals([0, 0.25, 0.5, 0.9, 1].map((rho) => Math.round(quantile(scores, rho) * 1e6) / 1e6), [
+    1,
+    2.5,
+    3,
+    5.8,
+    7,
+  ]);
 });

@@ -33,7 +33,10 @@ interface KCenter {
 }
 
 interface Tiny {
-  readonly tiny: { readonly given: { k: number[] }; readonly expected: [first: number, n: number, samples: number[]][] };
+  readonly tiny: {
+    readonly given: { k: number[] };
+    readonly expected: [first: number, n: number, samples: number[]][];
+  };
 }
 
 const file = await golden<GoldenFile<Sampled | KCenter> & Tiny>("subgen.json");
@@ -78,7 +81,8 @@ for (const binary of BINARIES) {
       const rig = await makeRig({
         ...shape(file!),
         binary,
-        policy: `subgen:form=sample,delta=${delta},keys=${key_samples},values=${value_samples},clusters=${clusters}`,
+        policy:
+          `subgen:form=sample,delta=${delta},keys=${key_samples},values=${value_samples},clusters=${clusters}`,
         budget: recent,
         room: kv_heads * (n + steps) * (key_samples + value_samples),
       });

@@ -74,12 +74,19 @@ Deno.test("openShards() refuses a shard that is damaged, short, long or missing,
 });
 
 Deno.test(
-  { name: "a Worker loads shards out of its static assets", ignore: !await hasWorkerd() },
+  { name: "a Worker loads shards out of its static assets, and out of KV", ignore: !await hasWorkerd() },
   async () => {
     await using cut = await shards();
     await using worker = await serveWorker(new URL("workerd/shards_worker.js", import.meta.url), {
       assets: { directory: cut.folder, binding: "ASSETS" },
+      kvNamespaces: ["KV"],
     });
-    assertEquals(await (await fetch(worker.url)).json(), await tokens(path));
+    const wanted = await tokens(path);
+    assertEquals(await (await fetch(worker.url)).json(), wanted);
+    for await (const { name } of Deno.readDir(cut.folder)) {
+      const body = await Deno.readFile(`${cut.folder}/${name}`);
+      await (await fetch(worker.url + name, { method: "PUT", body })).body?.cancel();
+    }
+    assertEquals(await (await fetch(`${worker.url}kv`)).json(), wanted);
   },
 );

@@ -101,7 +101,7 @@ Deno.test("what can't be answered is refused in OpenAI's shape", async () => {
       400,
       "invalid_value",
     ],
-    ["/v1/chat/completions", { messages, tools: [{}] }, 400, "invalid_value", "tools.0.type"],
+    ["/v1/chat/completions", { messages, tools: [{}] }, 400, "invalid_value", "tools[0].type"],
     ["/v1/chat/completions", { messages, tool_choice: "required" }, 400, "invalid_value", "tool_choice"],
     ["/v1/chat/completions", { messages, top_logprobs: 3 }, 400, "invalid_value", "top_logprobs"],
     ["/v1/chat/completions", { messages, functions: [] }, 400, "unknown_parameter", "functions"],
@@ -113,7 +113,7 @@ Deno.test("what can't be answered is refused in OpenAI's shape", async () => {
       "invalid_value",
       "stream_options.x",
     ],
-    ["/v1/chat/completions", { messages, modalities: ["audio"] }, 400, "invalid_value", "modalities.0"],
+    ["/v1/chat/completions", { messages, modalities: ["audio"] }, 400, "invalid_value", "modalities[0]"],
     [
       "/v1/chat/completions",
       { messages: [{ role: "user", content: "x", audio: { id: "x" } }] },

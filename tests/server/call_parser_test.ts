@@ -13,7 +13,11 @@ const BARE = toolFormat('{{ tools }} {"name": x, "parameters": y}');
 function parsed(format: ToolFormat, pieces: string[]): { text: string; calls: string[] } {
   const parser = new CallParser(format, ["f", "g"]);
   const parts = [...pieces.flatMap((piece) => parser.push(piece)), ...parser.flush()];
-  const calls = parts.flatMap((part) => "call" in part ? [`${part.call.name}${part.call.arguments}`] : []);
+  const calls: string[] = [];
+  for (const part of parts) {
+    if ("call" in part) calls.push(part.call);
+    else if ("arguments" in part) calls[calls.length - 1] += part.arguments;
+  }
   assertEquals(parser.calls, calls.length);
   return { text: parts.map((part) => "text" in part ? part.text : "").join(""), calls };
 }
@@ -22,10 +26,10 @@ const CALL = '<tool_call>\n{"name": "f", "arguments": {"a": "</tool_call>"}}\n</
 const CASES: [format: ToolFormat, reply: string, text: string, calls: string[]][] = [
   [TAGGED, "Just text.", "Just text.", []],
   [TAGGED, "", "", []],
-  [TAGGED, CALL, "", ['f{"a":"</tool_call>"}']],
+  [TAGGED, CALL, "", ['f{"a": "</tool_call>"}']],
   [TAGGED, `Let me see.\n${CALL}\n${CALL.replace("f", "g")}`, "Let me see.\n", [
-    'f{"a":"</tool_call>"}',
-    'g{"a":"</tool_call>"}',
+    'f{"a": "</tool_call>"}',
+    'g{"a": "</tool_call>"}',
   ]],
   [TAGGED, `a <tool_call`, "a <tool_call", []],
   [TAGGED, `a <tool_call>{"name"`, 'a <tool_call>{"name"', []],
@@ -42,7 +46,9 @@ const CASES: [format: ToolFormat, reply: string, text: string, calls: string[]][
     [],
   ],
   [TAGGED, `<tool_call>{"name": "f", "arguments": {}}`, "", ["f{}"]],
-  [BARE, '{"name": "f", "parameters": {"a": 1}}', "", ['f{"a":1}']],
+  [TAGGED, `<tool_call>{"arguments": {"b": [ ]}, "name": "f"}</tool_call>.`, ".", ['f{"b":[]}']],
+  [TAGGED, `<tool_call>{"name": "f", "arguments": {"b": [1`, "", ['f{"b": [1']],
+  [BARE, '{"name": "f", "parameters": {"a": 1}}', "", ['f{"a": 1}']],
   [BARE, '\n {"name": "f", "parameters": {}} ', "", ["f{}"]],
   [BARE, '{"name": "h", "parameters": {}}', '{"name": "h", "parameters": {}}', []],
   [BARE, "No { here", "No { here", []],

@@ -32,7 +32,7 @@ Deno.test({
       ...{ ai: text, aiStream: text, aiUsage: 12, langchain: text, langchainStream: text },
       wrongKey: [401, "invalid_api_key", "Error"],
       tooLong: [400, "context_length_exceeded", "Error"],
-      retried: 6,
+      ...{ retried: 6, aiRetried: true, langchainRetried: true },
       ...{
         openaiSchema: true,
         openaiTool: ["tool_calls", true],

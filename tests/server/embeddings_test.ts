@@ -54,7 +54,7 @@ Deno.test("what can't be embedded is refused", async () => {
     [{ input: "" }, "invalid_value", "input"],
     [{ input: [] }, "invalid_value", "input"],
     [{ input: ["x", ""] }, "invalid_value", "input[1]"],
-    [{ input: [[1, 2], []] }, "invalid_value", "input.1"],
+    [{ input: [[1, 2], []] }, "invalid_value", "input[1]"],
     [{ input: [99999] }, null, "input"],
     [{ input: "x ".repeat(600) }, "context_length_exceeded", "input"],
     [{ input: "x", dimensions: 9999 }, null, "dimensions"],
@@ -70,6 +70,8 @@ Deno.test("what can't be embedded is refused", async () => {
       JSON.stringify(body).slice(0, 80),
     );
   }
+  const named = { headers: { "x-locket-session": "a" } };
+  assertEquals((await api.post("/v1/embeddings", { input: "x" }, named)).status, 400);
   const abort = new AbortController();
   const many = api.post("/v1/embeddings", { input: Array(200).fill("It was late. ".repeat(50)) }, {
     signal: abort.signal,

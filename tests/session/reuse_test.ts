@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { POLICIES } from "../../src/cache/policies/mod.ts";
+import { OptionError } from "../../src/error.ts";
 import { Session } from "../../src/session/session.ts";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
 import { testServer } from "../server/serve.ts";
@@ -34,6 +35,32 @@ for (const { name } of POLICIES) {
     model.dispose();
   });
 }
+
+Deno.test("a cache that has no slots left for the next prompt is read anew, not overrun", async () => {
+  const model = await loadBundled({
+    policy: "snapkv:window=8,reserve=10",
+    budget: 22,
+    chunk: 32,
+    context: 512,
+  });
+  const ids = model.tokenizer.encode(LONG_TEXT);
+  const session = new Session(model.sequence());
+  // 22 + 32 + 10 slots make 64, of which 22 and 40 are taken.
+  await (await session.generate(ids.slice(0, 100), { maxTokens: 41, ignoreEos: true })).result();
+  const text = session.tokens;
+  assertEquals(session.sharedWith([...text, 5]), text.length - 1);
+  assertEquals(session.sharedWith([...text, 5, 6]), 0);
+  const { tokens } = await (await session.generate([...text, 5, 6], { maxTokens: 3 })).result();
+  assertEquals([tokens.length, session.reusedTokens], [3, 0]);
+  model.dispose();
+
+  const alone = (await loadBundled({ policy: "snapkv:window=8,reserve=10", budget: 22, chunk: 32 }))
+    .sequence();
+  await alone.prefill(ids.slice(0, 100));
+  for (let i = 0; i < 40; i++) alone.decode(5);
+  await assertRejects(() => alone.prefill(ids.slice(0, 32)), OptionError, "2 free");
+  await alone.prefill(ids.slice(0, 2));
+});
 
 Deno.test("the API reports reuse as cached_tokens, under a policy too", async () => {
   for (const policy of ["full", "keyformer"]) {

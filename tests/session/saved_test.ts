@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { OptionError, SnapshotError } from "../../src/error.ts";
 import { Session } from "../../src/session/session.ts";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
+import { assertSameBytes } from "../snapshot/going_on.ts";
 
 const OPTIONS = { maxTokens: 6, ignoreEos: true };
 
@@ -17,11 +18,11 @@ Deno.test("a session goes on in another one, saved whole or in chunks of any siz
     await (await one.generate(ids, OPTIONS)).result();
     one.note = "Grüße";
     const snapshot = await one.save();
-    for (const size of [1, 7, 4096, snapshot.length, 2 * snapshot.length]) {
+    for (const size of [61, 4096, snapshot.length, 2 * snapshot.length]) {
       const chunks: Uint8Array<ArrayBuffer>[] = [];
-      for await (const chunk of one.saveChunks(size)) chunks.push(chunk);
+      for await (const chunk of one.saveChunks(size)) chunks.push(chunk.slice());
       assert(chunks.every(({ length }, i) => i === chunks.length - 1 ? length <= size : length === size));
-      if (size > 1) assertEquals(new Uint8Array(await new Blob(chunks).arrayBuffer()), snapshot);
+      assertSameBytes(new Uint8Array(await new Blob(chunks).arrayBuffer()), snapshot);
       await other.restoreFrom(chunksOf(snapshot, size));
       assertEquals([other.tokens, other.note], [one.tokens, "Grüße"]);
     }
@@ -43,10 +44,10 @@ Deno.test("saving ends a generation that has not come to its end, and keeps what
   assertEquals((await events.next()).done, true);
   assertEquals(other.tokens.length, ids.length + 4);
   // A reply that was ended goes on as if it had not been.
-  const rest = await (await other.generate(other.tokens, { maxTokens: 8 })).result();
+  await (await other.generate(other.tokens, { maxTokens: 8 })).result();
   await one.forget();
   const whole = await (await one.generate(ids, { maxTokens: 12 })).result();
-  assertEquals([...other.tokens.slice(ids.length, -8), ...rest.tokens], whole.tokens);
+  assertEquals(other.tokens.slice(ids.length), whole.tokens);
   model.dispose();
 });
 
@@ -57,13 +58,13 @@ Deno.test("a session refuses what is damaged, and stays what it was", async () =
   await (await session.generate(ids, OPTIONS)).result();
   const snapshot = await session.save();
   const damaged = snapshot.slice();
-  damaged[snapshot.length - 50] ^= 4;
+  damaged[snapshot.length >> 1] ^= 4;
   await assertRejects(() => session.restore(damaged), SnapshotError, "SHA-256");
-  assertEquals(await session.save(), snapshot);
+  assertSameBytes(await session.save(), snapshot);
   await assertRejects(() => session.restoreFrom(chunksOf(damaged, 1000)), SnapshotError, "SHA-256");
   assertEquals(session.tokens, []);
   await session.restore(snapshot);
-  assertEquals(await session.save(), snapshot);
+  assertSameBytes(await session.save(), snapshot);
   session.note = "x".repeat(2 ** 20 + 1);
   await assertRejects(() => session.save(), OptionError, "note");
   await assertRejects(async () => await session.saveChunks(0).next(), OptionError, "maxBytes");

@@ -7,6 +7,7 @@ import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
 import { openSource } from "../../src/runtime/open_source.ts";
 import { Session } from "../../src/session/session.ts";
 import { TINY, tinyModel, type TinyOptions } from "../model/tiny_model.ts";
+import { assertSameBytes } from "./going_on.ts";
 import { type Opened, openSealed, seal, sectionOf } from "./sealed.ts";
 
 function load(options: Partial<LoadOptions> = {}, tiny?: TinyOptions) {
@@ -36,7 +37,7 @@ async function pair(options: Partial<LoadOptions> = POLICY) {
 function assertRefused(sequence: Sequence, bytes: Uint8Array): SnapshotError {
   const before = sequence.save();
   const error = assertThrows(() => sequence.restore(bytes), SnapshotError);
-  assertEquals(sequence.save(), before);
+  assertSameBytes(sequence.save(), before);
   return error;
 }
 
@@ -215,4 +216,92 @@ Deno.test("keys, values and scores of any bytes are harmless, and leave nothing 
     { numRuns: 30 },
   );
   assertEquals(model.brokenGuards(), []);
+});
+
+/** All places of a JSON value. */
+function places(value: unknown, path: (string | number)[] = []): (string | number)[][] {
+  if (value === null || typeof value !== "object") return [path];
+  const keys = Array.isArray(value) ? [...value.keys()] : Object.keys(value);
+  return [path, ...keys.flatMap((key) => places((value as Record<string, unknown>)[key], [...path, key]))];
+}
+
+Deno.test("whatever a sealed snapshot says: refused with nothing changed, or restored and running", async () => {
+  let [refused, restored] = [0, 0];
+  for (const options of [POLICY, {}, { policy: "snapkv:window=4,reserve=8", budget: 16 }]) {
+    const { model, running, snapshot } = await pair(options);
+    const opened = openSealed(snapshot);
+    const all = places(opened.head).filter((path) => path.length > 0 && path[0] !== "binding");
+    const number = fc.oneof(
+      fc.integer({ min: -2, max: 100 }),
+      fc.constantFrom(2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 53, 1e308, 0.5),
+    );
+    const value = fc.oneof(
+      { weight: 3, arbitrary: number },
+      fc.constantFrom(null, "", "x", true, [], {}, [[]], [0, 0]),
+    );
+    const forgery = fc.record({
+      heads: fc.array(fc.tuple(fc.nat(all.length - 1), value), { maxLength: 2 }),
+      words: fc.array(fc.tuple(fc.nat(1000), fc.integer({ min: 0, max: 60 })), { maxLength: 3 }),
+      swap: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(forgery, async ({ heads, words, swap }) => {
+        const head = structuredClone(opened.head);
+        for (const [at, value] of heads) {
+          const path = all[at];
+          const parent = path.slice(0, -1).reduce((inner, key) => inner?.[key], head);
+          if (parent !== null && typeof parent === "object") parent[path.at(-1)!] = value;
+        }
+        const sections = opened.sections.slice();
+        const section = sectionOf({ head: opened.head, sections }, "positions");
+        const positions = new Uint32Array(section.slice().buffer);
+        for (const [at, position] of words) {
+          positions[at % positions.length] = position === 60 ? 2 ** 32 - 1 : position;
+        }
+        section.set(new Uint8Array(positions.buffer));
+        if (swap) sections.reverse();
+        const forged = seal({ head, sections });
+        running.reset();
+        await running.prefill(IDS.slice(40, 80));
+        const before = running.save();
+        try {
+          running.restore(forged);
+          restored++;
+        } catch (error) {
+          if (!(error instanceof SnapshotError)) throw error;
+          refused++;
+          return assertSameBytes(running.save(), before);
+        }
+        for (let i = 0; i < 8 && !running.full; i++) running.decode(i);
+        const room = running.capacity - running.position;
+        if (room > 0 && running.hasSlots(room)) await running.prefill(IDS.slice(0, room));
+      }),
+      { numRuns: 200 },
+    );
+    assertEquals(model.brokenGuards(), []);
+  }
+  assert(refused > 50 && restored > 50, `${refused} refused, ${restored} restored`);
+});
+
+Deno.test("a session's text and note are checked like all the rest", async () => {
+  const session = new Session((await load()).sequence());
+  await (await session.generate(IDS.slice(0, 30), { maxTokens: 3, ignoreEos: true })).result();
+  const before = await session.save();
+  const opened = openSealed(before);
+  const forge = async (name: string, bytes: number, fill: number) => {
+    const head = structuredClone(opened.head);
+    head.sections.find(([found]: [string]) => found === name)[1] = bytes;
+    const parts = opened.head.sections.map(([found]: [string]) =>
+      found === name ? new Uint8Array(Math.min(bytes, 2 ** 21)).fill(fill) : sectionOf(opened, found)
+    );
+    const sections = new Uint8Array(await new Blob(parts).arrayBuffer());
+    const error = await assertRejects(() => session.restore(seal({ head, sections })), SnapshotError);
+    assertSameBytes(await session.save(), before);
+    return error.what;
+  };
+  assertEquals(await forge("text", 4 * 33, 0xff), "a token of its text");
+  for (const bytes of [0, 4 * 31, 4 * 33 + 1, 4 * 98, 2 ** 32 - 1]) {
+    assertEquals(await forge("text", bytes, 0), "size of section text");
+  }
+  assertEquals(await forge("note", 2 ** 20 + 1, 0), "size of section note");
 });

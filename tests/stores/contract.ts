@@ -16,8 +16,13 @@ export interface TestedStore {
 
 /** A snapshot's worth of bytes, another one for each seed. */
 export function bytesOf(length: number, seed: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(length);
   let state = seed >>> 0 || 1;
-  return Uint8Array.from({ length }, () => (state = Math.imul(state, 48271) >>> 0) >>> 24);
+  for (let i = 0; i < length; i++) {
+    state = Math.imul(state, 48271) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
 }
 
 /** A store of this process. */

@@ -46,7 +46,7 @@ if (typeof Deno.openKv !== "function") {
     const path = `${folder}/kv`;
     const killed = await killedSaves({
       args: ["run", "-A", "--no-check", "--unstable-kv", "--config", "deno.json", SAVER.pathname, "kv", path],
-      kills: 12,
+      kills: 8,
       async read() {
         const { kv, store } = await open(path);
         const found = await store.get("one");

@@ -17,7 +17,7 @@ Deno.test("fileSessions survives SIGKILL at any moment of a save, and clears up 
   const folder = await Deno.makeTempDir();
   const kills = await killedSaves({
     args: ["run", "-A", "--no-check", "--config", "deno.json", SAVER.pathname, "files", folder],
-    kills: 12,
+    kills: 8,
     read: () => tested(fileSessions(folder)).get("one"),
   });
   console.log(`      ${kills.saves} saves, ${kills.kills} kills, ${kills.left} of them within a save`);

@@ -59,7 +59,7 @@ Deno.test({ name: "stores in workerd survive SIGKILL at any moment of a save", i
   let possible = Object.fromEntries(KINDS.map((kind) => [kind, [0, 0]]));
   const size = (seed: number) => 2_000_000 + 1000 * seed;
   let within = 0;
-  const kills = 4;
+  const kills = 3;
   for (let kill = 0; kill <= kills; kill++) {
     await using worker = await serve(folder);
     for (const kind of KINDS) {

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { OptionError } from "../../src/error.ts";
 import { generate } from "../../src/generate.ts";
-import { type Binary, loadModel, type Model } from "../../mod.ts";
+import { type Binary, type Constraint, loadModel, type Model } from "../../mod.ts";
 import { document } from "../../src/structured/items.ts";
 import { schemaConstraint } from "../../src/structured/mod.ts";
 import { readSchema } from "../../src/structured/schema.ts";
@@ -99,6 +99,25 @@ Deno.test("a bias can't bring back what the schema bans, and logprobs are among 
     const mass = logprobs!.top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0);
     assert(logprobs!.logprob <= 1e-3 && mass <= 1 + 1e-3);
   }
+  model.dispose();
+});
+
+Deno.test("a constraint of one's own chooses among what it leaves, and takes no schema beside it", async () => {
+  const model = await loadBundled({});
+  const ids = model.tokenizer.encode("The old house", { addSpecial: false });
+  let step = 0;
+  const constraint: Constraint = {
+    fill: (mask) =>
+      mask.fill(0).fill(1 << (ids[step] & 31), ids[step] >>> 5, (ids[step] >>> 5) + 1).length > 0,
+    accept: (id) => assertEquals(id, ids[step++]),
+    get complete() {
+      return step === ids.length;
+    },
+  };
+  const { text, tokens, finishReason } = await generate(model, "Once", { constraint, temperature: 2 })
+    .result();
+  assertEquals([text, tokens, finishReason], [model.tokenizer.decode(ids), ids, "stop"]);
+  assertThrows(() => generate(model, "x", { constraint, jsonSchema: {} }), OptionError, "constraint");
   model.dispose();
 });
 

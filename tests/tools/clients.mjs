@@ -149,4 +149,26 @@ results.langchainEmbeddings = (await embeddings.embedDocuments(["the sea", "the 
   length
 );
 
+// the same of the others: the one sequence and the one place in line are taken, what they ask for is sent away once
+const told = async (pattern) => {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(pattern.exec(text)?.[1] ?? 0);
+};
+const refused = () => told(/requests_total\{route="\/v1\/chat\/completions",status="429"\} (\d+)/);
+const endless = {
+  type: "json_schema",
+  json_schema: { name: "long", schema: { type: "string", minLength: 9999 } },
+};
+const occupying = { model, prompt: "It was late", max_tokens: 450, response_format: endless };
+for (
+  const [name, ask] of [["ai", () => generateText(ai)], ["langchain", () => chat.invoke("The old house")]]
+) {
+  const before = await refused();
+  const busy = [1, 2].map(() => openai.completions.create(occupying));
+  while (await told(/requests_waiting (\d+)/) === 0);
+  await ask();
+  results[`${name}Retried`] = await refused() > before;
+  await Promise.all(busy);
+}
+
 console.log(JSON.stringify(results));

@@ -7,7 +7,8 @@ import type { BudgetRuleEntry } from "../budget_rule.ts";
  */
 export const adakv: BudgetRuleEntry = {
   name: "adakv",
-  summary: "Spreads a layer's budget over its KV heads by score, with a share that is safe and a cap for each",
+  summary:
+    "Spreads a layer's budget over its KV heads by score, with a share that is safe and a cap for each",
   source: "arXiv 2407.11550",
   cost: "slots for `cap` times the budget; a sort of the layer's scores whenever it reduces",
   params: {

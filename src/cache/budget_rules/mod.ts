@@ -6,11 +6,12 @@
 import type { BudgetRule, BudgetRuleEntry } from "../budget_rule.ts";
 import { findEntry, readValues } from "../policies/params.ts";
 import { adakv } from "./adakv.ts";
+import { mass } from "./mass.ts";
 import { threshold } from "./threshold.ts";
 import { uniform } from "./uniform.ts";
 
 /** Every budget rule by name. */
-export const BUDGET_RULES: readonly BudgetRuleEntry[] = [uniform, adakv, threshold];
+export const BUDGET_RULES: readonly BudgetRuleEntry[] = [uniform, adakv, threshold, mass];
 
 /**
  * The rule that `NAME[:key=value,…]` stands for; `null` for `uniform`.

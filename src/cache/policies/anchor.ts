@@ -9,7 +9,8 @@ import { SEPARATORS } from "./separators.ts";
  */
 export const anchor: PolicyEntry = {
   name: "anchor",
-  summary: "Keeps the running segment, and of those before it their last tokens, for models that are trained so",
+  summary:
+    "Keeps the running segment, and of those before it their last tokens, for models that are trained so",
   source: "arXiv 2411.06680, 2402.07616",
   cost: "a byte per token of the vocabulary",
   params: {

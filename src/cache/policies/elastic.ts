@@ -13,7 +13,12 @@ export const elastic: PolicyEntry = {
   cost: "4 bytes per slot; an exponential per query head and slot for every token of the prompt",
   params: {
     start: { default: 1, help: "First tokens, which stay as they are", least: 0, whole: true },
-    distance: { default: 25, help: "Places from the reduced prompt's end to where tokens are deleted", least: 0, whole: true },
+    distance: {
+      default: 25,
+      help: "Places from the reduced prompt's end to where tokens are deleted",
+      least: 0,
+      whole: true,
+    },
   },
   create: (values) => {
     const [start, distance] = ["start", "distance"].map((name) => values.number(name));
@@ -23,13 +28,14 @@ export const elastic: PolicyEntry = {
       params: values.all,
       minBudget: start + 2,
       scores: "layer",
-      // The rows of steps change nothing: the place of deletion is fixed.
       promptRows: "all",
+      // The place where tokens are deleted afterwards is fixed.
+      stepRows: false,
       steps: true,
       victims: "merge_nearest",
       readsStored: true,
       grows: true,
-      observe: (layer) => void (layer.step === 0 && layer.add({ weight: 1 / layer.nHeads })),
+      observe: (layer) => layer.add({ weight: 1 / layer.nHeads }),
       reduce(layer) {
         const { budget, promptBudget } = layer;
         if (layer.step === 0) layer.keep({ budget, sinks: start, recent: 1 });

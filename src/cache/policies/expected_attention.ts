@@ -14,9 +14,20 @@ export const expectedAttention: PolicyEntry = {
     "4 (d²/2 + d) bytes per query head whatever the length; d²/2 products per token of a prompt, and per slot " +
     "whenever it reduces",
   params: {
-    future: { default: 512, help: "Positions to come that are looked at", least: 1, most: 65536, whole: true },
+    future: {
+      default: 512,
+      help: "Positions to come that are looked at",
+      least: 1,
+      most: 65536,
+      whole: true,
+    },
     epsilon: { default: 0.02, help: "Weight that every value counts with beside the expected one", least: 0 },
-    sinks: { default: 4, help: "First tokens, which always stay and of whose queries nothing is learned", least: 0, whole: true },
+    sinks: {
+      default: 4,
+      help: "First tokens, which always stay and of whose queries nothing is learned",
+      least: 0,
+      whole: true,
+    },
     reserve: RESERVE,
   },
   create: (values) => {

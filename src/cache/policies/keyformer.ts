@@ -31,6 +31,12 @@ export const keyformer: PolicyEntry = {
       help: "A score of each layer, or one shared by all",
       oneOf: ["layer", "shared"],
     },
+    edge: {
+      default: "kept",
+      help:
+        "The token that leaves the window: kept as a candidate, as published, or lost, as the authors' masking does",
+      oneOf: ["kept", "lost"],
+    },
     queries: { default: "all", help: "Rows of the prompt that score", oneOf: ["all", "last"] },
     sinks: SINKS,
     seed: SEED,
@@ -38,6 +44,7 @@ export const keyformer: PolicyEntry = {
   create: (values) => {
     const [recent, sinks, seed] = ["recent", "sinks", "seed"].map((name) => values.number(name));
     const [tauInit, tauEnd, steps] = ["tauInit", "tauEnd", "steps"].map((name) => values.number(name));
+    const lost = values.text("edge") === "lost";
     const noise = values.text<"none" | "gaussian" | "gumbel">("noise");
     const tau = (step: number) => tauInit + Math.min(1, step / steps) * (tauEnd - tauInit);
     return {
@@ -50,7 +57,13 @@ export const keyformer: PolicyEntry = {
       steps: true,
       ranks: "attention",
       observe: (layer) => layer.add({ noise, seed, tau: tau(layer.step) }),
-      reduce: (layer) => layer.keep({ budget: layer.budget, sinks, recent: slotsOf(recent, layer.budget) }),
+      reduce(layer) {
+        const { budget } = layer;
+        const window = slotsOf(recent, budget);
+        layer.keep({ budget, sinks, recent: window });
+        // Its budget counts the token that comes next. What is lost was never a candidate, so that keys stay what they are.
+        if (lost && layer.position > budget) layer.evictAt(budget - window, budget - 1);
+      },
     };
   },
 };

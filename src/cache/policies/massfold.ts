@@ -9,7 +9,8 @@ export const massfold: PolicyEntry = {
   name: "massfold",
   summary: "Keeps what the last tokens of the prompt attend to, and folds all other values into it",
   source: "MassFold, github.com/jg-codes/kvfold",
-  cost: "4 bytes per slot and query head, 4 per slot and KV head; a product of keys for every pair of one that " +
+  cost:
+    "4 bytes per slot and query head, 4 per slot and KV head; a product of keys for every pair of one that " +
     "leaves and one that stays, at the end of the prompt, or of each chunk",
   params: { ...snapkv.params, pool: { ...snapkv.params.pool, default: 1 } },
   create: (values) => ({ ...snapkv.create(values)!, name: "massfold", victims: "mass_fold" }),

@@ -20,12 +20,14 @@ import { massfold } from "./massfold.ts";
 import { findEntry, type Param, type PolicyEntry, readValues } from "./params.ts";
 import { pyramidkv } from "./pyramidkv.ts";
 import { random } from "./random.ts";
+import { reconstruction } from "./reconstruction.ts";
 import { sepllm } from "./sepllm.ts";
 import { snapkv } from "./snapkv.ts";
 import { subgen } from "./subgen.ts";
 import { streamingLlm } from "./streaming_llm.ts";
 import { tova } from "./tova.ts";
 import { window } from "./window.ts";
+import { zipvl } from "./zipvl.ts";
 
 export type { Param, PolicyEntry };
 
@@ -41,6 +43,7 @@ export const POLICIES: readonly PolicyEntry[] = [
   snapkv,
   pyramidkv,
   expectedAttention,
+  reconstruction,
   massfold,
   elastic,
   corm,
@@ -50,6 +53,7 @@ export const POLICIES: readonly PolicyEntry[] = [
   anchor,
   kCenter,
   subgen,
+  zipvl,
   random,
 ];
 

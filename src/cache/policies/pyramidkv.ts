@@ -12,7 +12,8 @@ export const pyramidkv: PolicyEntry = {
     ...snapkv.params,
     beta: {
       default: 20,
-      help: "The last layer gets 1 / beta of the mean beside the window, the first the rest up to twice the mean",
+      help:
+        "The last layer gets 1 / beta of the mean beside the window, the first the rest up to twice the mean",
       least: 1,
       whole: true,
     },

@@ -11,7 +11,8 @@ export const subgen: PolicyEntry = {
   name: "subgen",
   summary: "Keeps the latest tokens, and of all others a sketch: clusters of keys, samples of values",
   source: "arXiv 2402.06082",
-  cost: "the sketch: `clusters` · (2 d floats, folded; else (1 + keys) d) and `values` · 2 d; as many products a token",
+  cost:
+    "the sketch: `clusters` · (2 d floats, folded; else (1 + keys) d) and `values` · 2 d; as many products a token",
   params: PARAMS,
   create: (values) => ({
     name: "subgen",

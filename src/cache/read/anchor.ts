@@ -40,7 +40,8 @@ export const anchor: ReadEntry = {
 };
 
 function checkLayers(layers: readonly number[], nLayers: number): void {
-  const fits = layers.length === nLayers && layers.every((source, layer) => isCount(source) && source <= layer);
+  const fits = layers.length === nLayers &&
+    layers.every((source, layer) => isCount(source) && source <= layer);
   if (!fits) {
     throw new UnsupportedModelError("layers whose anchors are read", layers.join(", "), [
       `for each of ${nLayers} layers itself or one before it`,
@@ -168,7 +169,8 @@ export class AnchorReader extends PassingReader {
       0,
       first,
     );
-    const rows = (all: Floats) => first === 0 ? all : { ...all, offset: all.offset + 4 * first * nHeads * valueDim };
+    const rows = (all: Floats) =>
+      first === 0 ? all : { ...all, offset: all.offset + 4 * first * nHeads * valueDim };
     kernels.attendJoin(
       rows(desk.attended),
       desk.logSums,

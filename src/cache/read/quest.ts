@@ -1,4 +1,5 @@
 import { OptionError, SnapshotError } from "../../error.ts";
+import { pagesOf } from "../../kernels/index_kernels.ts";
 import type { Floats, LayerCache } from "../../memory/handles.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
 import { ActiveSlots, layActive } from "./active.ts";
@@ -15,10 +16,19 @@ export const quest: ReadEntry = {
   name: "quest",
   summary: "Reads the pages of the cache whose key bounds promise most, in tokens after the prompt",
   source: "arXiv 2406.10774",
-  cost: "8 d / page bytes per slot and KV head; one bound of d channels per page and query head, once a token",
+  cost:
+    "8 d / page bytes per slot and KV head; one bound of d channels per page and query head, once a token",
   params: {
-    page: { default: "16", help: "Slots of a page", oneOf: ["4", "8", "16", "32", "64"] },
-    tokens: { default: 0.25, help: "Slots that are read: below 1 a share of the text, else a number", least: 0 },
+    page: {
+      default: "32",
+      help: "Slots of a page; below 32 blocks of 32 are read in part, which takes longer",
+      oneOf: ["4", "8", "16", "32", "64"],
+    },
+    tokens: {
+      default: 0.25,
+      help: "Slots that are read: below 1 a share of the text, else a number",
+      least: 0,
+    },
     dense: { default: 2, help: "First layers that read everything", least: 0, whole: true },
   },
   plan(values, { hparams: { nKvHeads }, policy }) {
@@ -27,13 +37,15 @@ export const quest: ReadEntry = {
       values.number("tokens"),
       values.number("dense"),
     ];
-    if (tokens >= 1 && tokens < page) throw new OptionError("quest:tokens", tokens, `at least a page, ${page}`);
+    if (tokens >= 1 && tokens < page) {
+      throw new OptionError("quest:tokens", tokens, `at least a page, ${page}`);
+    }
     return {
       name: "quest",
       params: values.all,
       lay(layers, kv) {
         const active = layActive(layers, kv);
-        const pages = (capacity: number) => nKvHeads * Math.ceil(capacity / page);
+        const pages = (capacity: number) => nKvHeads * pagesOf(capacity, page);
         const pageScores = kv.floats(Math.max(...layers.map(({ capacity }) => pages(capacity))));
         return layers.map((cache, layer) => {
           if (layer < dense) return cache;
@@ -157,7 +169,11 @@ export class QuestReader extends PassingReader {
   override restore(saved: unknown): () => void {
     const { inner, stale } = (saved ?? {}) as { inner?: unknown; stale?: unknown };
     if (!Array.isArray(stale) || stale.length !== this.#stale.length) {
-      throw new SnapshotError("layers with stale bounds", stale, `one for each of ${this.#stale.length} layers`);
+      throw new SnapshotError(
+        "layers with stale bounds",
+        stale,
+        `one for each of ${this.#stale.length} layers`,
+      );
     }
     const resume = super.restore(inner);
     return () => {

@@ -11,7 +11,8 @@ import { SqueezedReader } from "./squeezed_reader.ts";
  */
 export const squeezed: ReadEntry = {
   name: "squeezed",
-  summary: "Reads those clusters of a fixed prefix that promise most, and all that follows (deno task squeeze)",
+  summary:
+    "Reads those clusters of a fixed prefix that promise most, and all that follows (deno task squeeze)",
   source: "arXiv 2411.09688",
   cost: "share · (4 d + 4) bytes per token of the prefix; a product per cluster and query head",
   params: {
@@ -77,7 +78,11 @@ export const squeezed: ReadEntry = {
 function refuse({ policy, hparams }: StorageSetting): void {
   if (policy !== null) throw new OptionError("read", `squeezed under ${policy.name}`, "the policy full");
   if (hparams.attentionSoftcap > 0 || hparams.positions === "alibi") {
-    throw new OptionError("read", "squeezed", "a model whose logits are products alone: no ALiBi, no soft cap");
+    throw new OptionError(
+      "read",
+      "squeezed",
+      "a model whose logits are products alone: no ALiBi, no soft cap",
+    );
   }
 }
 
@@ -101,15 +106,23 @@ export interface SqueezedScratch {
   readonly scores: Floats;
   readonly coarseScores: Floats;
   readonly logits: Floats;
-  /** Centres of directions `[G, k, d]`, labels `[G, n]`, distances `[n]`, order `[k]`, groups `[G, k]`. */
+  /** Of one KV head: directions `[n, d]`, centres `[k, d]`, distances `[n]`; of all: labels `[G, n]`. */
+  readonly rows: Floats;
   readonly centres: Floats;
-  readonly labels: Words;
   readonly distances: Floats;
+  readonly labels: Words;
+  /** Order of clusters `[k]`, and the coarse cluster of each `[G, k]`. */
   readonly order: Words;
   readonly groups: Words;
 }
 
-function lay(layers: readonly LayerCache[], kv: Layout, n: number, share: number, coarse: number): LayerCache[] {
+function lay(
+  layers: readonly LayerCache[],
+  kv: Layout,
+  n: number,
+  share: number,
+  coarse: number,
+): LayerCache[] {
   const [{ nKvHeads, keyDim }] = layers;
   const [k, kCoarse] = [clustersOf(share, n), clustersOf(coarse, n)];
   const active = layActive(layers, kv);
@@ -117,7 +130,8 @@ function lay(layers: readonly LayerCache[], kv: Layout, n: number, share: number
     scores: kv.floats(nKvHeads * k),
     coarseScores: kv.floats(nKvHeads * kCoarse),
     logits: kv.floats(2 * k),
-    centres: kv.floats(nKvHeads * k * keyDim),
+    rows: kv.floats(n * keyDim),
+    centres: kv.floats(k * keyDim),
     labels: kv.words(nKvHeads * n),
     distances: kv.floats(Math.max(n, k)),
     order: kv.words(k),

@@ -11,7 +11,7 @@
  */
 import { SnapshotError } from "../../error.ts";
 import type { Level, Points } from "../../kernels/index_kernels.ts";
-import type { Floats, LayerCache } from "../../memory/handles.ts";
+import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, PrefixIndex } from "../storage.ts";
 import { ActiveSlots } from "./active.ts";
 import { isCount, PassingReader } from "./passing.ts";
@@ -93,7 +93,12 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
   *cluster(prefix: number): Generator<number> {
     const clustered = prefix - this.window;
     const { share, coarse } = this.#options;
-    const sizes = { clustered, prefix, fine: clustersOf(share, clustered), coarse: clustersOf(coarse, clustered) };
+    const sizes = {
+      clustered,
+      prefix,
+      fine: clustersOf(share, clustered),
+      coarse: clustersOf(coarse, clustered),
+    };
     this.#index = { ...sizes, threshold: 0, coarseThreshold: 0 };
     for (const [layer, cache] of this.layers.entries()) {
       this.#clusterLayer(cache, this.#index);
@@ -126,7 +131,7 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     const { kernels: { index, buffer } } = this.rules;
     const { labels, order, groups } = scratchOf(cache);
     const [fine, coarse] = [levelOf(cache, k), coarseLevelOf(cache, kCoarse)];
-    this.#kMeans(cache, labels, { cache, n }, k);
+    this.#kMeans(cache, labels, n, k, null);
     index.clusterArrange(cache, fine.starts, labels, order, n, k);
     index.clusterAverage(fine, { cache, n });
     const { wanted, coarseWanted } = cache.state! as Record<string, Floats>;
@@ -134,7 +139,7 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     if (kCoarse === 0) return;
     const { nKvHeads, keyDim: dim } = cache;
     const rows: Points = { rows: fine.centroids, n: k, nKvHeads, dim };
-    this.#kMeans(cache, groups, rows, kCoarse);
+    this.#kMeans(cache, groups, k, kCoarse, fine.centroids);
     index.clusterLabels(labels, fine.starts, n, k, nKvHeads);
     index.clusterArrange(cache, fine.starts, labels, order, n, k, groups);
     index.clusterAverage(fine, { cache, n });
@@ -142,16 +147,26 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     index.clusterAverage(coarse, rows);
   }
 
-  #kMeans(cache: LayerCache, labels: SqueezedScratch["labels"], points: Points, k: number): void {
+  /** labels [G, n] = the clusters of `n` points of each KV head: its first keys, or rows `[G, n, d]`. */
+  #kMeans(cache: LayerCache, labels: Words, n: number, k: number, points: Floats | null): void {
     const { index } = this.rules.kernels;
-    const { centres, distances } = scratchOf(cache);
-    index.clusterSeed(centres, labels, distances, points, k);
-    for (let round = 0; round < ROUNDS; round++) {
-      const changed = index.clusterAssign(centres, labels, distances, points, k);
-      if (changed === 0 && round > 0) return;
-      index.clusterMeans(centres, labels, distances, points, k);
+    const { rows, centres, distances } = scratchOf(cache);
+    const { keyDim: dim } = cache;
+    for (let head = 0; head < cache.nKvHeads; head++) {
+      const own = { ...labels, offset: labels.offset + 4 * head * n, length: n };
+      if (points === null) index.clusterRows(rows, cache, head, n);
+      const given = points === null
+        ? rows
+        : { ...points, offset: points.offset + 4 * head * n * dim, length: n * dim };
+      const space = { rows: given, centres, distances, labels: own };
+      index.clusterSeed(space, n, k, dim);
+      for (let round = 0;; round++) {
+        const changed = index.clusterAssign(space, n, k, dim);
+        // In the first round labels are those of another layer.
+        if (round === ROUNDS || (round > 0 && changed === 0)) break;
+        index.clusterMeans(space, n, k, dim);
+      }
     }
-    index.clusterAssign(centres, labels, distances, points, k);
   }
 
   /** Where the run of each coarse cluster begins among the fine ones, which are sorted by it. */
@@ -172,7 +187,9 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     const { index } = this.rules.kernels;
     const { labels, order, groups } = scratchOf(cache);
     const fine = levelOf(cache, k);
-    if (kCoarse > 0) index.clusterLabels(groups, coarseLevelOf(cache, kCoarse).starts, k, kCoarse, cache.nKvHeads);
+    if (kCoarse > 0) {
+      index.clusterLabels(groups, coarseLevelOf(cache, kCoarse).starts, k, kCoarse, cache.nKvHeads);
+    }
     index.clusterLabels(labels, fine.starts, n, k, cache.nKvHeads);
     const wanted = cache.state!.wanted as Floats;
     index.clusterArrange(cache, fine.starts, labels, order, n, k, kCoarse > 0 ? groups : null, wanted);
@@ -233,7 +250,9 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
 
   override truncated(position: number): void {
     super.truncated(position);
-    if (this.#index !== null && position < this.#index.prefix && this.#phase === "ready") this.#phase = "none";
+    if (this.#index !== null && position < this.#index.prefix && this.#phase === "ready") {
+      this.#phase = "none";
+    }
   }
 
   override reset(): void {

@@ -1,6 +1,6 @@
 import { OptionError, SnapshotError, UnsupportedModelError } from "../../error.ts";
 import { type GivenDraws, type Sketch, type SketchShape, sketchSizes } from "../../kernels/index_kernels.ts";
-import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
+import type { Floats, Words } from "../../memory/handles.ts";
 import { type Param, SEED } from "../policies/params.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
 import { isCount, PassingReader } from "./passing.ts";
@@ -30,7 +30,8 @@ export const SUBGEN_PARAMS: Readonly<Record<string, Param>> = {
 /** What has left the recent tokens, as clusters and samples; attention to it joins attention over the slots. */
 export const subgen: ReadEntry = {
   name: "subgen",
-  summary: "Reads, beside the slots, a sketch of the tokens that have left them; part of the policy of that name",
+  summary:
+    "Reads, beside the slots, a sketch of the tokens that have left them; part of the policy of that name",
   source: "arXiv 2402.06082",
   cost: "see the policy",
   params: { ...SUBGEN_PARAMS, seed: SEED },

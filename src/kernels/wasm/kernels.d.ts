@@ -24,7 +24,8 @@ export const cluster_average: (a: number, b: number, c: number, d: number, e: nu
 export const cluster_calibrate: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number) => void;
 export const cluster_choose: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number, p: number, q: number, r: number, s: number) => void;
 export const cluster_labels: (a: number, b: number, c: number, d: number, e: number) => void;
-export const cluster_step: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number) => number;
+export const cluster_rows: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number) => void;
+export const cluster_step: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => number;
 export const codec_append: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
 export const codec_bytes: (a: number, b: number) => number;
 export const codec_compact: (a: number) => void;
@@ -45,6 +46,8 @@ export const kv_truncate: (a: number, b: number, c: number, d: number) => void;
 export const l2_normalize: (a: number, b: number) => void;
 export const layernorm: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
 export const log_sum_exp: (a: number, b: number) => number;
+export const mass_count: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => number;
+export const mass_observe: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number) => void;
 export const matmul: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => void;
 export const page_choose: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number) => void;
 export const page_extend: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number) => void;
@@ -52,6 +55,8 @@ export const penalize: (a: number, b: number, c: number, d: number, e: number, f
 export const policy_clear: (a: number, b: number, c: number, d: number, e: number) => void;
 export const policy_compact: (a: number, b: number, c: number, d: number, e: number) => void;
 export const policy_cut: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number) => void;
+export const policy_cut_share: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;
+export const policy_echo: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number, p: number, q: number, r: number) => void;
 export const policy_evict_at: (a: number, b: number, c: number, d: number, e: number) => void;
 export const policy_expect: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number, p: number, q: number, r: number, s: number, t: number, u: number) => void;
 export const policy_gather: (a: number, b: number, c: number, d: number, e: number, f: number, g: number) => void;

@@ -51,7 +51,8 @@ pub fn kv_append(
 ) {
     let rows = n_tokens * n_kv_heads;
     checked!(read(k, 4 * rows * k_dim), read(v, 4 * rows * v_dim), read(positions, 4 * n_tokens));
-    let mut cache = unsafe { cache_mut(keys, values, slots, ranks, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type) };
+    let mut cache =
+        unsafe { cache_mut(keys, values, slots, ranks, n_kv_heads, k_dim, v_dim, capacity, k_type, v_type) };
     let (k, v, positions) = unsafe { (read(k, rows * k_dim), read(v, rows * v_dim), read(positions, n_tokens)) };
     cache.append(k, v, positions);
 }

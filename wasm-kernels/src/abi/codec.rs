@@ -1,8 +1,8 @@
 //! Keys and values that are stored by a codec; see `kernel::codec`. A codec is the offset of its region, whose header names
 //! everything else that belongs to it.
 use super::{read, write};
-use crate::kernel::codec::form::{Form, BOOKS, HEADER, KEYS, SLOTS, VALUES};
 use crate::kernel::codec::floats::Rows;
+use crate::kernel::codec::form::{Form, BOOKS, HEADER, KEYS, SLOTS, VALUES};
 use crate::kernel::codec::store::Store;
 use crate::kernel::codec::train::Training;
 use crate::kernel::codec::Layer;
@@ -159,7 +159,10 @@ pub fn book_round(
     let n_labels = n_kv_heads * dim / channels * n;
     checked!(write(labels, 4 * n_labels));
     let (mut training, labels) = unsafe {
-        (training(books, points, weights, n_kv_heads, n, dim, channels, centres, weight_groups), write(labels, n_labels))
+        (
+            training(books, points, weights, n_kv_heads, n, dim, channels, centres, weight_groups),
+            write(labels, n_labels),
+        )
     };
     training.round(labels)
 }

@@ -15,7 +15,7 @@ unsafe fn stored<'a>(keys: u32, slots: u32, n_kv_heads: u32, dim: u32, capacity:
 }
 
 /// Takes the keys `k f32[T, G, d]` of the tokens that have just been appended at `positions` into
-/// `bounds f32[G, ceil(capacity / page), 2, d]`; with T = 0 makes all bounds anew from the stored keys.
+/// `bounds f32[G, pages / 4, 2, d, 4]`, pages = ceil(capacity / page) rounded up to fours; with T = 0 makes all bounds anew from the stored keys.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn page_extend(
@@ -31,7 +31,7 @@ pub fn page_extend(
     page: u32,
     key_type: u32,
 ) {
-    let n_bounds = n_kv_heads * capacity.div_ceil(page) * 2 * dim;
+    let n_bounds = n_kv_heads * pages::n_pages(capacity as usize, page as usize) as u32 * 2 * dim;
     checked!(write(bounds, 4 * n_bounds));
     unsafe {
         let cache = stored(keys, slots, n_kv_heads, dim, capacity, key_type);
@@ -45,7 +45,7 @@ pub fn page_extend(
 }
 
 /// `active u32[G, capacity / 32]` = the slots of the `n_read` pages per KV head that the token `q f32[H, d]` at `position`
-/// reads; `scores f32[G, ceil(capacity / page)]` = bounds of its products with each page's keys.
+/// reads; `scores f32[G, pages]` = bounds of its products with each page's keys.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn page_choose(
@@ -62,7 +62,7 @@ pub fn page_choose(
     page: u32,
     n_read: u32,
 ) {
-    let n_pages = n_kv_heads * capacity.div_ceil(page);
+    let n_pages = n_kv_heads * pages::n_pages(capacity as usize, page as usize) as u32;
     checked!(
         write(active, n_kv_heads * capacity / 8),
         write(scores, 4 * n_pages),
@@ -106,40 +106,44 @@ unsafe fn points<'a>(
     }
 }
 
-/// One step of k-means over the directions of `n` points of each KV head. `step` 0: `centres f32[G, k, d]` are placed on
-/// points far from each other, with `scratch f32[n]`. 1: `labels u32[G, n]` become the nearest centres; returns how many
-/// changed. 2: centres become means, with `scratch u32[k]`.
+/// `rows f32[n, d]` = the directions of the keys in a KV head's first `n` slots.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
-pub fn cluster_step(
-    centres: u32,
-    labels: u32,
-    scratch: u32,
+pub fn cluster_rows(
+    rows: u32,
     keys: u32,
     slots: u32,
     n: u32,
-    k: u32,
+    head: u32,
     n_kv_heads: u32,
     dim: u32,
     capacity: u32,
     key_type: u32,
-    step: u32,
-) -> u32 {
-    checked!(write(centres, 4 * n_kv_heads * k * dim), write(labels, 4 * n_kv_heads * n), write(scratch, 4 * n.max(k)));
+) {
+    checked!(write(rows, 4 * n * dim));
     unsafe {
-        let points = points(keys, slots, n, n_kv_heads, dim, capacity, key_type);
-        let centres = write::<f32>(centres, n_kv_heads * k * dim).chunks_exact_mut((k * dim) as usize);
-        let labels = write::<u32>(labels, n_kv_heads * n).chunks_exact_mut(n as usize);
-        let dim = dim as usize;
-        let mut changed = 0;
-        for (head, (centres, labels)) in centres.zip(labels).enumerate() {
-            match step {
-                0 => kmeans::seed(centres, write(scratch, n), points(head), dim),
-                1 => changed += kmeans::assign(labels, centres, points(head), dim),
-                _ => kmeans::means(centres, write(scratch, k), labels, points(head), dim),
-            }
+        let points = points(keys, slots, n, n_kv_heads, dim, capacity, key_type)(head as usize);
+        let rows = write::<f32>(rows, n * dim).chunks_exact_mut(dim as usize);
+        rows.enumerate().for_each(|(i, row)| points.get(i, true, row));
+    }
+}
+
+/// One step of k-means over the directions of `rows f32[n, d]`. `step` 0: `centres f32[k, d]` are placed on rows far from
+/// each other, with `scratch f32[n]`. 1: `labels u32[n]` become the nearest centres; returns how many changed. 2: centres
+/// become means, with `scratch u32[k]`.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn cluster_step(centres: u32, labels: u32, scratch: u32, rows: u32, n: u32, k: u32, dim: u32, step: u32) -> u32 {
+    checked!(write(centres, 4 * k * dim), write(labels, 4 * n), write(scratch, 4 * n.max(k)), read(rows, 4 * n * dim));
+    unsafe {
+        let (points, centres) = (Points::Rows(read(rows, n * dim)), write(centres, k * dim));
+        let (labels, dim) = (write(labels, n), dim as usize);
+        match step {
+            0 => kmeans::seed(centres, write(scratch, n), points, dim),
+            1 => return kmeans::assign(labels, centres, points, dim),
+            _ => kmeans::means(centres, write(scratch, k), labels, points, dim),
         }
-        changed
+        0
     }
 }
 
@@ -324,7 +328,9 @@ pub fn cluster_choose(
         let all_coarse: &[f32] = read(coarse_centroids, n_kv_heads * n_coarse * dim);
         let all_coarse_starts: &[u32] = read(coarse_starts, if n_coarse > 0 { n_kv_heads * (n_coarse + 1) } else { 0 });
         let bits = write::<u32>(active, n_kv_heads * capacity / 32).chunks_exact_mut(capacity as usize / 32);
-        for (head, (bits, scores)) in bits.zip(write::<f32>(scores, n_kv_heads * k).chunks_exact_mut(k as usize)).enumerate() {
+        for (head, (bits, scores)) in
+            bits.zip(write::<f32>(scores, n_kv_heads * k).chunks_exact_mut(k as usize)).enumerate()
+        {
             let fine = clusters::Level {
                 centroids: of_head(read(centroids, n_kv_heads * k * dim), head, k * dim),
                 starts: of_head(read(starts, n_kv_heads * (k + 1)), head, k + 1),

@@ -11,6 +11,7 @@ mod elementwise;
 mod embedding;
 mod index;
 mod logits;
+mod mass;
 mod matmul;
 mod policy;
 mod policy_stored;

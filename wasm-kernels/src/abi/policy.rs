@@ -134,6 +134,18 @@ pub fn policy_cut(
     }
 }
 
+/// Empties slots of each head at positions from `first` up to `last`: all but the fewest that, with those that stay, have
+/// a share `tau` of the sum of `scores f32[G, capacity]`, none of which is negative.
+#[wasm_bindgen]
+pub fn policy_cut_share(slots: u32, scores: u32, n_kv_heads: u32, capacity: u32, first: u32, last: u32, tau: f32) {
+    let n_slots = slots_words(n_kv_heads, capacity);
+    checked!(write(slots, 4 * n_slots), read(scores, 4 * n_kv_heads * capacity));
+    unsafe {
+        let scores = read(scores, n_kv_heads * capacity);
+        cut::share(write(slots, n_slots), scores, capacity as usize, cut::Range { first, last }, tau);
+    }
+}
+
 /// Empties the slot of each head with `index` occupied ones at earlier positions until at most `budget` are occupied.
 #[wasm_bindgen]
 pub fn policy_evict_at(slots: u32, n_kv_heads: u32, capacity: u32, index: u32, budget: u32) {

@@ -4,7 +4,7 @@ use super::{optional, read, write};
 use crate::kernel::policy::blocks::Stored;
 use crate::kernel::policy::geometry::{self, Geometry};
 use crate::kernel::policy::merge::{self, Changed, Join};
-use crate::kernel::policy::{cut::Range, queries};
+use crate::kernel::policy::{cut::Range, echo, queries};
 use crate::kernel::rope::RopeStyle;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -97,7 +97,8 @@ pub fn policy_expect(
             key,
             value,
         };
-        let turn = optional(table, rope_dims).map(|table| queries::Turn { table, style: RopeStyle::from_id(rope_style) });
+        let turn =
+            optional(table, rope_dims).map(|table| queries::Turn { table, style: RopeStyle::from_id(rope_style) });
         let future = queries::Future {
             stats: read(stats, n_stats),
             turn,
@@ -108,6 +109,60 @@ pub fn policy_expect(
             first,
         };
         queries::expect(write(out, n_kv_heads * capacity), write(room, capacity), cache, future);
+    }
+}
+
+/// Writes to `scores f32[G, capacity]`, in the lowest empty slots, how much each of a chunk's tokens would help to repeat
+/// the chunk. `q f32[T, H, d]` and `k f32[T, G, d]` are rotated; `turn f32[rope_dims / 2, 2]` (or 0) turns them on by T
+/// positions, `slopes f32[H]` (or 0) as in `attend`. Positions below `sinks` that lie in the cache take part.
+#[wasm_bindgen]
+#[allow(clippy::too_many_arguments)]
+pub fn policy_echo(
+    scores: u32,
+    q: u32,
+    k: u32,
+    positions: u32,
+    keys: u32,
+    slots: u32,
+    turn: u32,
+    slopes: u32,
+    n_tokens: u32,
+    n_heads: u32,
+    n_kv_heads: u32,
+    k_dim: u32,
+    capacity: u32,
+    rope_dims: u32,
+    sinks: u32,
+    k_type: u32,
+    rope_style: u32,
+    scale: f32,
+) {
+    checked!(
+        write(scores, 4 * n_kv_heads * capacity),
+        read(q, 4 * n_tokens * n_heads * k_dim),
+        read(k, 4 * n_tokens * n_kv_heads * k_dim),
+    );
+    unsafe {
+        let key = shape(k_type, k_dim, capacity);
+        let cache = Stored {
+            keys: read(keys, n_kv_heads * key.key_bytes() as u32 / 4),
+            values: &[],
+            slots: read(slots, slots_words(n_kv_heads, capacity)),
+            key,
+            value: key,
+        };
+        let chunk = echo::Chunk {
+            q: read(q, n_tokens * n_heads * k_dim),
+            k: read(k, n_tokens * n_kv_heads * k_dim),
+            positions: read(positions, n_tokens),
+            turn: optional(turn, rope_dims),
+            style: RopeStyle::from_id(rope_style),
+            slopes: optional(slopes, n_heads),
+            n_heads: n_heads as usize,
+            scale,
+            sinks,
+        };
+        echo::echo(write(scores, n_kv_heads * capacity), cache, chunk);
     }
 }
 

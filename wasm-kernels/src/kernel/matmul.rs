@@ -55,7 +55,8 @@ fn vectors(out: &mut [f32], w: Weights, x: *const u8, accumulate: bool, masks: &
     let part = whole / abreast;
     // The last round may have too few groups for all places: the last of them is computed several times.
     for i in 0..part + (whole > abreast * part) as usize {
-        let group = |g: usize| if i < part { g.min(abreast - 1) * part + i } else { (abreast * part + g).min(whole - 1) };
+        let group =
+            |g: usize| if i < part { g.min(abreast - 1) * part + i } else { (abreast * part + g).min(whole - 1) };
         let rows: [usize; ABREAST] = core::array::from_fn(|g| 4 * group(g));
         let mut sums = rows.map(|row| load_or_zero(&out[row..row + 4], accumulate));
         // SAFETY: there are as many rows and columns.
@@ -137,17 +138,19 @@ unsafe fn tokens<S: Shape, const G: usize>(
     rows: [usize; G],
     Place { w, n_tokens, column, n, accumulate, bias, masks }: Place,
 ) {
+    // Of the last group, rows that there are.
+    let n_rows = rows.map(|row| (w.n_rows - row).min(4));
+    let out = product.out.as_mut_ptr();
     for token in (0..n_tokens).step_by(TOKENS) {
-        // Of the last group, rows that there are.
-        let at = |g: usize, t: usize| (token + t) * w.n_rows + rows[g]..(token + t) * w.n_rows + (rows[g] + 4).min(w.n_rows);
-        let mut acc: [[v128; TOKENS]; G] = core::array::from_fn(|g| {
-            diagonals(core::array::from_fn(|t| load_or_zero(&product.out[at(g, t)], accumulate)))
-        });
+        let place =
+            |g: usize, t: usize| core::slice::from_raw_parts_mut(out.add((token + t) * w.n_rows + rows[g]), n_rows[g]);
+        let mut acc: [[v128; TOKENS]; G] =
+            core::array::from_fn(|g| diagonals(core::array::from_fn(|t| load_or_zero(place(g, t), accumulate))));
         let x = product.x.as_ptr().add(token * quantized_bytes(w.n_cols) + column / 32 * TOKENS * BLOCK);
         tile::<S, G>(&mut acc, groups, n / 32, x, bias, masks);
         for (g, acc) in acc.into_iter().enumerate() {
             for (t, acc) in diagonals(acc).into_iter().enumerate() {
-                store(&mut product.out[at(g, t)], acc);
+                store(place(g, t), acc);
             }
         }
     }
@@ -159,7 +162,7 @@ fn load_or_zero(from: &[f32], load: bool) -> v128 {
     match from.first_chunk::<4>() {
         _ if !load => f32x4_splat(0.0),
         Some(from) => lanes::load(from),
-        None => load_some(from, 0.0),
+        None => load_last(from),
     }
 }
 
@@ -168,8 +171,18 @@ fn load_or_zero(from: &[f32], load: bool) -> v128 {
 fn store(to: &mut [f32], v: v128) {
     match to.first_chunk_mut::<4>() {
         Some(to) => lanes::store(to, v),
-        None => store_some(to, v),
+        None => store_last(to, v),
     }
+}
+
+#[inline(never)]
+fn load_last(from: &[f32]) -> v128 {
+    load_some(from, 0.0)
+}
+
+#[inline(never)]
+fn store_last(to: &mut [f32], v: v128) {
+    store_some(to, v);
 }
 
 #[cfg(test)]

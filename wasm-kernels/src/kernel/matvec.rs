@@ -46,7 +46,7 @@ pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
                 unrolled!(F::RUN / 32, i => {
                     let x = x.add(i * BLOCK);
                     let scale_x = splat(x, SCALE);
-                    for g in 0..GROUPS {
+                    unrolled!(GROUPS, g => {
                         let (scale, offset) = F::scale(groups[g], &opened[g], run, i, half, masks);
                         // The two parts of a run of 32 columns are halves of one block.
                         let d = if F::RUN == 32 { i32x4_add(d[g][0], d[g][1]) } else { d[g][i] };
@@ -58,7 +58,7 @@ pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
                             };
                             acc[g] = f32x4_madd(offset, sum, acc[g]);
                         }
-                    }
+                    });
                 });
             });
             x = x.add(F::RUN / 32 * BLOCK);
@@ -94,27 +94,64 @@ unsafe fn steps<F: Format, const GROUPS: usize, const SPLIT: bool>(
     masks: &Masks,
 ) -> [[v128; MAX_PARTS]; GROUPS] {
     let zero = i32x4_splat(0);
-    let part_columns = F::RUN / F::PARTS;
-    // Where part p has its codes.
-    let at = |p: usize| p * part_columns / 32 * BLOCK + p * part_columns % 32;
     let start = |p: usize| match (F::GROUP, F::BIAS_BITS, F::WIDE && !SPLIT) {
         (_, 0, false) => zero,
-        (16, bits, _) => i32x4_shl(minus_half(x.add(at(p)), half), bits),
+        (16, bits, _) => i32x4_shl(minus_half(x.add(codes_at::<F>(p)), half), bits),
         _ if p > 0 => zero,
         (_, bits, false) => i32x4_shl(splat(x, MINUS_SUM), bits),
         (_, _, true) => i32x4_mul(splat(x, MINUS_SUM), masks.wide.bias),
     };
     let start: [v128; MAX_PARTS] = core::array::from_fn(|p| if p < F::PARTS { start(p) } else { zero });
-    let (mut low, mut high) = ([start; GROUPS], [[zero; MAX_PARTS]; GROUPS]);
-    let n = if F::GROUP == 16 { 4 } else { part_columns / 4 };
+    let (low, high) = ([start; GROUPS], [[zero; MAX_PARTS]; GROUPS]);
+    let n = if F::GROUP == 16 { 4 } else { F::RUN / F::PARTS / 4 };
+    let mut sums = Sums { low, high };
     // A run of 32 columns is short enough to unroll.
-    let trips = if F::RUN == 32 { n } else { masks.trips(n) };
-    for step in n * half..n * half + trips {
+    if F::RUN == 32 {
+        unrolled!(n, i => sums.add::<F, SPLIT>(groups, run, n * half + i, x, masks));
+    } else {
+        for step in n * half..n * half + masks.trips(n) {
+            sums.add::<F, SPLIT>(groups, run, step, x, masks);
+        }
+    }
+    if SPLIT {
+        for (low, high) in sums.low.iter_mut().flatten().zip(sums.high.iter().flatten()) {
+            *low = i32x4_sub(*low, i32x4_shl(*high, 7));
+        }
+    }
+    sums.low
+}
+
+/// Where part `part` of a run has its codes, from the run's first block on.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+fn codes_at<F: Format>(part: usize) -> usize {
+    let column = part * (F::RUN / F::PARTS);
+    column / 32 * BLOCK + column % 32
+}
+
+/// Products of codes, and with codes taken apart of their signs, per group and part.
+struct Sums<const GROUPS: usize> {
+    low: [[v128; MAX_PARTS]; GROUPS],
+    high: [[v128; MAX_PARTS]; GROUPS],
+}
+
+impl<const GROUPS: usize> Sums<GROUPS> {
+    /// One step.
+    #[cfg_attr(target_arch = "wasm32", inline(always))]
+    unsafe fn add<F: Format, const SPLIT: bool>(
+        &mut self,
+        groups: [*const u8; GROUPS],
+        run: usize,
+        step: usize,
+        x: *const u8,
+        masks: &Masks,
+    ) {
+        let Self { low, high } = self;
+        let zero = i32x4_splat(0);
         let codes_x: [v128; MAX_PARTS] =
-            core::array::from_fn(|p| if p < F::PARTS { splat(x, at(p) + 4 * step) } else { zero });
-        for g in 0..GROUPS {
+            core::array::from_fn(|p| if p < F::PARTS { splat(x, codes_at::<F>(p) + 4 * step) } else { zero });
+        unrolled!(GROUPS, g => {
             let codes = F::codes(groups[g], run, step, masks);
-            for p in 0..F::PARTS {
+            unrolled!(F::PARTS, p => {
                 if SPLIT {
                     low[g][p] = dot4_i8x16_u7x16_add(codes_x[p], v128_and(codes[p], masks.x7f), low[g][p]);
                     let sign = v128_and(u16x8_shr(codes[p], 7), masks.x01);
@@ -123,13 +160,7 @@ unsafe fn steps<F: Format, const GROUPS: usize, const SPLIT: bool>(
                     let code = if F::WIDE { v128_xor(codes[p], masks.wide.flip) } else { codes[p] };
                     low[g][p] = dot4_i8x16_u7x16_add(codes_x[p], code, low[g][p]);
                 }
-            }
-        }
+            });
+        });
     }
-    if SPLIT {
-        for (low, high) in low.iter_mut().flatten().zip(high.iter().flatten()) {
-            *low = i32x4_sub(*low, i32x4_shl(*high, 7));
-        }
-    }
-    low
 }

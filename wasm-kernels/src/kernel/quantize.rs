@@ -16,8 +16,10 @@ pub const COLUMNS: usize = 32;
 /// Bytes of a block of one token.
 pub const BLOCK: usize = 48;
 /// Words of a block in front of its fields.
+#[cfg(test)]
 const FIELDS: usize = 8;
 /// Words of a block.
+#[cfg(test)]
 const WORDS: usize = BLOCK / 4;
 
 /// Bytes of one row of `n_cols` activations; `n_cols` is a multiple of 32.

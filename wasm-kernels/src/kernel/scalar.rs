@@ -46,7 +46,8 @@ pub fn sin_cos(x: f64) -> (f64, f64) {
     let n = (x * FRAC_2_PI + 0.5) as u32;
     let r = x - n as f64 * HIGH - n as f64 * LOW;
     let square = r * r;
-    let sin = r * polynomial(square, [-1.0 / 39_916_800.0, 1.0 / 362_880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0, 1.0]);
+    let sin =
+        r * polynomial(square, [-1.0 / 39_916_800.0, 1.0 / 362_880.0, -1.0 / 5040.0, 1.0 / 120.0, -1.0 / 6.0, 1.0]);
     let cos = polynomial(
         square,
         [1.0 / 479_001_600.0, -1.0 / 3_628_800.0, 1.0 / 40_320.0, -1.0 / 720.0, 1.0 / 24.0, -0.5, 1.0],

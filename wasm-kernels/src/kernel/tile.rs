@@ -15,7 +15,7 @@
 //!
 //! Codes of 8 bits in two planes take two sums each, so they come one group at a time.
 use super::quantize::{BLOCK, MINUS_FIRST, MINUS_SUM, SCALE, SCALED_SUM};
-use crate::quant::{load, Group, Masks};
+use crate::quant::{load, unrolled, Group, Masks};
 use crate::simd::*;
 
 /// Tokens of a tile.
@@ -79,27 +79,23 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
             let first = 4 * half;
             for step in first..first + if S::HALVES { masks.trips(4) } else { masks.trips(8) } {
                 let x = rotations(v128_load(x.add(16 * step) as *const v128));
-                for g in 0..GROUPS {
+                unrolled!(GROUPS, g => {
                     let w = load(groups[g].low[block].get_unchecked(step));
-                    for k in 0..TOKENS {
-                        low[g][k] = dot4_i8x16_u7x16_add(x[k], w, low[g][k]);
-                    }
+                    unrolled!(TOKENS, k => low[g][k] = dot4_i8x16_u7x16_add(x[k], w, low[g][k]));
                     if S::SPLIT {
                         let w = load(groups[g].high[block].get_unchecked(step));
-                        for k in 0..TOKENS {
-                            high[g][k] = dot4_i8x16_u7x16_add(x[k], w, high[g][k]);
-                        }
+                        unrolled!(TOKENS, k => high[g][k] = dot4_i8x16_u7x16_add(x[k], w, high[g][k]));
                     }
-                }
+                });
             }
             let scale_x = rotations(scale);
-            for g in 0..GROUPS {
+            unrolled!(GROUPS, g => {
                 let scale_w = load(&groups[g].scales[block][half]);
-                for k in 0..TOKENS {
+                unrolled!(TOKENS, k => {
                     let d = if S::SPLIT { i32x4_sub(low[g][k], i32x4_shl(high[g][k], 7)) } else { low[g][k] };
                     acc[g][k] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale_w, scale_x[k]), acc[g][k]);
-                }
-            }
+                });
+            });
             if S::OFFSET {
                 let sum = if S::HALVES {
                     f32x4_neg(f32x4_mul(f32x4_convert_i32x4(minus_sum), scale))
@@ -107,12 +103,10 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
                     field(SCALED_SUM)
                 };
                 let sum = rotations(sum);
-                for g in 0..GROUPS {
+                unrolled!(GROUPS, g => {
                     let offset = load(&groups[g].offsets[block][half]);
-                    for k in 0..TOKENS {
-                        acc[g][k] = f32x4_madd(offset, sum[k], acc[g][k]);
-                    }
-                }
+                    unrolled!(TOKENS, k => acc[g][k] = f32x4_madd(offset, sum[k], acc[g][k]));
+                });
             }
         }
         x = x.add(TOKENS * BLOCK);

@@ -126,7 +126,8 @@ pub trait Format {
     }
 }
 
-/// `$body` for each `$i` below `$n`, at most 4, each time with a constant.
+/// `$body` for each `$i` below `$n`, at most 4, each time with a constant. Where it must be so, whatever LLVM, told to be
+/// sparing, makes of a loop.
 macro_rules! unrolled {
     ($n:expr, $i:ident => $body:expr) => {{
         macro_rules! turn {

@@ -13,8 +13,7 @@ pub enum SecondOperand {
 
 impl SecondOperand {
     /// Not in plain SIMD, which is the same everywhere.
-    pub const MAY_BE_SEVEN_BITS: bool =
-        cfg!(any(not(target_arch = "wasm32"), target_feature = "relaxed-simd"));
+    pub const MAY_BE_SEVEN_BITS: bool = cfg!(any(not(target_arch = "wasm32"), target_feature = "relaxed-simd"));
 
     /// Plain SIMD is the same everywhere.
     #[cfg(not(all(target_arch = "wasm32", target_feature = "relaxed-simd")))]

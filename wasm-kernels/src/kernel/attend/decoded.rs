@@ -1,15 +1,16 @@
 //! Keys and values that attention can't read as they lie: coded ones, and keys that are rotated when they are read.
 //!
 //! ```text
-//! for every block of 32 slots: keys of the block -> f32 as the type F32 has them, each turned by its index
-//!                              values of the block -> f32 as the type F32 has them
+//! for up to 128 slots, as many as there is room for, block of 32 by block:
+//!   keys   -> f32 as the type F32 has them, each turned by its index
+//!   values -> f32 as the type F32 has them
 //! attention goes on with these, as if the cache were of type F32
 //! ```
 //! - An index is the token's position, or, where the cache has ranks, its place among the tokens of its head.
 //! - A codec is one file beside `kernel::codec` with an implementation of [`Codec`]; it sees one block at a time, so that
 //!   a virtual call costs nothing that counts.
-//! - A block is decoded once for up to 16 rows. Bound by the rotation, eight instructions for a pair of four slots.
-use super::{Cache, MAX_DIM};
+//! - A slot is decoded once for up to 16 rows. Bound by the rotation, eight instructions for a pair of four slots.
+use super::{Cache, CHUNK, MAX_DIM};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK as SCALED, GROUP};
 use crate::kernel::kv::values::BLOCK;
@@ -18,8 +19,13 @@ use crate::kernel::rope::{rope, RopeStyle};
 use crate::simd::*;
 use core::mem::MaybeUninit;
 
-/// Keys, or values, of a block.
+/// Keys, or values, of a block of the widest heads, or of more of narrow ones.
 const FLOATS: usize = BLOCK * MAX_DIM;
+
+/// Slots that are decoded at once.
+pub fn most_slots(dim: usize) -> usize {
+    (FLOATS / dim / BLOCK * BLOCK).min(CHUNK)
+}
 
 /// 32 slots of a head.
 #[derive(Clone, Copy)]
@@ -70,56 +76,82 @@ impl Decoding<'_> {
     }
 }
 
-/// Room for a block.
+/// Room for keys and for values.
 pub struct Scratch {
-    keys: MaybeUninit<[f32; FLOATS]>,
-    values: MaybeUninit<[f32; FLOATS]>,
+    pub keys: Room,
+    pub values: Room,
 }
 
 impl Scratch {
     pub fn new() -> Self {
-        // Not cleared: decoding writes all that is read.
-        Self { keys: MaybeUninit::uninit(), values: MaybeUninit::uninit() }
+        Self { keys: Room(MaybeUninit::uninit()), values: Room(MaybeUninit::uninit()) }
     }
+}
 
-    /// Keys and values of a block, each as the type F32 has them where they need decoding, else as given.
-    #[inline(never)]
-    pub fn decode<'b>(
-        &'b mut self,
-        head: &Cache,
-        block: &Block,
-        keys: &'b [u32],
-        values: &'b [u8],
-    ) -> (&'b [u32], &'b [u8]) {
-        let Decoding { codec, rotation } = head.extras.decoding;
-        // SAFETY: any bits are floats, and no head is wider than `MAX_DIM`.
-        let (new_keys, new_values) = unsafe {
-            let floats = |room: *mut [f32; FLOATS], dim| core::slice::from_raw_parts_mut(room as *mut f32, BLOCK * dim);
-            (floats(self.keys.as_mut_ptr(), head.key.dim), floats(self.values.as_mut_ptr(), head.value.dim))
-        };
+/// Not cleared: decoding writes all that is read.
+pub struct Room(MaybeUninit<[f32; FLOATS]>);
+
+impl Room {
+    fn floats(&mut self, n: usize) -> &mut [f32] {
+        assert!(n <= FLOATS);
+        // SAFETY: any bits are floats.
+        unsafe { core::slice::from_raw_parts_mut(self.0.as_mut_ptr() as *mut f32, n) }
+    }
+}
+
+/// The blocks of some slots.
+fn blocks<'a>(head: usize, start: usize, positions: &'a [u32]) -> impl Iterator<Item = Block<'a>> {
+    let blocks = positions.as_chunks::<BLOCK>().0.iter().enumerate();
+    blocks.map(move |(i, positions)| Block { head, start: start + i * BLOCK, positions })
+}
+
+/// Keys as words of the type F32, where they need decoding, else as they are `stored`.
+#[inline(never)]
+pub fn decode_keys<'a>(
+    room: &'a mut Room,
+    head: &Cache,
+    kv_head: usize,
+    start: usize,
+    positions: &[u32],
+    stored: &'a [u32],
+) -> &'a [u32] {
+    let (Decoding { codec, rotation }, dim) = (head.extras.decoding, head.key.dim);
+    let codec = codec.filter(|codec| codec.has_keys());
+    if codec.is_none() && rotation.is_none() {
+        return stored;
+    }
+    let keys = room.floats(positions.len() * dim);
+    let words = BLOCK * head.key.key_words();
+    for (i, (block, keys)) in blocks(kv_head, start, positions).zip(keys.chunks_exact_mut(BLOCK * dim)).enumerate() {
         match codec {
-            Some(codec) if codec.has_keys() => codec.keys(block, new_keys),
-            _ if rotation.is_some() => plain_keys(new_keys, keys, &head.key),
-            _ => {}
+            Some(codec) => codec.keys(&block, keys),
+            None => plain_keys(keys, &stored[i * words..], &head.key),
         }
-        if let Some(rotation) = &rotation {
-            let indexes = head.extras.ranks.map_or(block.positions, |ranks| ranks[block.start..].first_chunk().unwrap());
-            rotation.turn_keys(new_keys, head.key.dim, indexes);
-        }
-        if let Some(codec) = codec {
-            if codec.has_values() {
-                codec.values(block, new_values);
-            }
-        }
-        // SAFETY: floats are words, and as many bytes as four times their number.
-        unsafe {
-            let (words, bytes) = (new_keys.as_ptr() as *const u32, new_values.as_ptr() as *const u8);
-            (
-                if head.extras.decoding.decodes_keys() { core::slice::from_raw_parts(words, new_keys.len()) } else { keys },
-                if head.extras.decoding.decodes_values() { core::slice::from_raw_parts(bytes, 4 * new_values.len()) } else { values },
-            )
+        if let Some(rotation) = rotation {
+            let ranks = head.extras.ranks.map(|ranks| ranks[block.start..].first_chunk().unwrap());
+            rotation.turn_keys(keys, dim, ranks.unwrap_or(block.positions));
         }
     }
+    // SAFETY: floats are words.
+    unsafe { core::slice::from_raw_parts(keys.as_ptr() as *const u32, keys.len()) }
+}
+
+/// Values as bytes of the type F32, where they need decoding, else as they are `stored`.
+#[inline(never)]
+pub fn decode_values<'a>(
+    room: &'a mut Room,
+    head: &Cache,
+    kv_head: usize,
+    start: usize,
+    positions: &[u32],
+    stored: &'a [u8],
+) -> &'a [u8] {
+    let Some(codec) = head.extras.decoding.codec.filter(|codec| codec.has_values()) else { return stored };
+    let values = room.floats(positions.len() * head.value.dim);
+    let parts = values.chunks_exact_mut(BLOCK * head.value.dim);
+    blocks(kv_head, start, positions).zip(parts).for_each(|(block, values)| codec.values(&block, values));
+    // SAFETY: a float is four bytes.
+    unsafe { core::slice::from_raw_parts(values.as_ptr() as *const u8, 4 * values.len()) }
 }
 
 /// Writes the key of the block's slot `slot < 32`.
@@ -159,8 +191,7 @@ impl Rotation<'_> {
                     let low = i64x2_shuffle::<0, 2>(pair(0), pair(1));
                     let high = i64x2_shuffle::<0, 2>(pair(2), pair(3));
                     let (cos, sin) = (i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high));
-                    let (first, second) =
-                        (keys.add(step * i) as *mut v128, keys.add(step * i + apart) as *mut v128);
+                    let (first, second) = (keys.add(step * i) as *mut v128, keys.add(step * i + apart) as *mut v128);
                     let (a, b) = (v128_load(first), v128_load(second));
                     v128_store(first, f32x4_sub(f32x4_mul(a, cos), f32x4_mul(b, sin)));
                     v128_store(second, f32x4_add(f32x4_mul(a, sin), f32x4_mul(b, cos)));

@@ -86,8 +86,20 @@ impl Codec for Rows {
 fn each_alone_and_all_at_once() {
     let mut random = Random(51);
     let cases = [
-        "bias", "active", "ranks", "turn", "turn halves", "turn part", "turn halves part", "codec", "ranks turn",
-        "ranks turn halves part", "bias active", "codec turn", "bias active ranks turn", "bias active ranks turn codec",
+        "bias",
+        "active",
+        "ranks",
+        "turn",
+        "turn halves",
+        "turn part",
+        "turn halves part",
+        "codec",
+        "ranks turn",
+        "ranks turn halves part",
+        "bias active",
+        "codec turn",
+        "bias active ranks turn",
+        "bias active ranks turn codec",
     ];
     for with in cases {
         for kind in TYPES {
@@ -126,7 +138,8 @@ fn two_parts_join_to_the_whole() {
         };
         let (whole, whole_lse) = run(&owned);
         // The first token sees slots of the first part only.
-        let bits: Vec<u32> = (0..2 * CAPACITY / 32).map(|i| if i % 14 == 0 { 0xffff } else { random.bits() & !7 }).collect();
+        let bits: Vec<u32> =
+            (0..2 * CAPACITY / 32).map(|i| if i % 14 == 0 { 0xffff } else { random.bits() & !7 }).collect();
         owned.extras.active = bits.clone();
         let (mut out, mut lse) = run(&owned);
         owned.extras.active = bits.iter().map(|bits| !bits).collect();

@@ -173,6 +173,7 @@ fn attend_heads(
 }
 
 /// How many of these positions lie before `position`; empty slots do not.
+#[inline(never)]
 fn rank_of(positions: &[u32], position: u32) -> u32 {
     positions.iter().map(|&other| (other < position) as u32).sum()
 }

@@ -1,5 +1,5 @@
 //! Up to 16 rows over the slots of one KV head, chunk by chunk.
-use super::decoded::{Block, Scratch};
+use super::decoded::{decode_keys, decode_values, most_slots, Scratch};
 use super::keys::{self, PreparedQueries};
 use super::softmax::{finish, weigh, Chunk, Mask, Running, Weights};
 use super::{values, Cache, Options, Results, CHUNK};
@@ -53,7 +53,7 @@ pub fn attend_rows(
     let mut weights = [Weights::default(); TILE];
     // As even as they go: nine rows are three tiles of three.
     let tile = rows.len().div_ceil(rows.len().div_ceil(4));
-    let most = if scratch.is_some() { BLOCK } else { CHUNK };
+    let most = if scratch.is_some() { most_slots(key.dim.max(value.dim)) } else { CHUNK };
     let mut start = 0;
     while start < head.slots.len() {
         let (n_slots, is_read) = run(head.extras.active, start, most.min(head.slots.len() - start));
@@ -73,8 +73,8 @@ pub fn attend_rows(
         let mut keys = head.keys.get(at * head.key.key_words()..).unwrap_or_default();
         let mut values = in_memory;
         if let Some(scratch) = &mut scratch {
-            let block = Block { head: kv_head, start: at, positions: positions.first_chunk().unwrap() };
-            (keys, values) = scratch.decode(&head, &block, keys, values);
+            keys = decode_keys(&mut scratch.keys, &head, kv_head, at, positions, keys);
+            values = decode_values(&mut scratch.values, &head, kv_head, at, positions, values);
         }
         for first in (0..rows.len()).step_by(tile) {
             let rows = &rows[first..(first + tile).min(rows.len())];

@@ -66,7 +66,11 @@ impl<'a> Chunk<'a> {
             scales: [0.0; CHUNK],
             top_scale: 0.0,
             bias: extras.bias.map(|bias| &bias[start..][..n]),
-            active: extras.active.map(|active| &active[start / BLOCK..][..n / BLOCK]),
+            // A chunk that is read as a whole is like any other.
+            active: extras
+                .active
+                .map(|active| &active[start / BLOCK..][..n / BLOCK])
+                .filter(|active| active.iter().any(|&bits| bits != u32::MAX)),
             ranks: extras.ranks.map(|ranks| &ranks[start..][..n]),
         };
         let (mut low, mut high) = (u32x4_splat(u32::MAX), u32x4_splat(0));

@@ -76,7 +76,11 @@ impl Owned {
         let capacity = self.key.capacity;
         let positions = &self.slots[kv_head * (4 + capacity) + 4..][..capacity];
         let earlier = positions.iter().filter(|&&other| other < position).count() as u32;
-        if self.extras.ranks.is_empty() { position } else { earlier }
+        if self.extras.ranks.is_empty() {
+            position
+        } else {
+            earlier
+        }
     }
 
     /// Turned as its index says, in float64.

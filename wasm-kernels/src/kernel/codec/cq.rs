@@ -48,14 +48,56 @@ impl Coupled {
         }
     }
 
-    /// `x` as the codes tell it.
+    /// A code of a slot's row: of a slot without a code whatever may be one.
+    #[inline(always)]
+    fn code(&self, row: &[u32], channel: usize) -> usize {
+        let u = channel >> self.channels.trailing_zeros();
+        ((row[u / 4] >> (u % 4 * 8) & 255) as usize).min(self.centres.width - 1)
+    }
+
+    /// Four numbers: of a row of centres each the one that a code names.
+    #[inline(always)]
+    fn four(&self, widen: &Widen, book: &[u32], channels: [usize; 4], codes: [usize; 4]) -> v128 {
+        let words = self.centres.words();
+        let row = |i: usize| &book[channels[i] * words..][..words];
+        // SAFETY: a code is below the number of centres.
+        let number = |i: usize| unsafe {
+            if self.centres.halves {
+                *(row(i).as_ptr() as *const i16).add(codes[i]) as i32
+            } else {
+                *row(i).as_ptr().add(codes[i]) as i32
+            }
+        };
+        let four = i32x4(number(0), number(1), number(2), number(3));
+        if self.centres.halves {
+            widen.low(four)
+        } else {
+            four
+        }
+    }
+
+    /// `x` as the codes of a row tell it.
     #[inline(never)]
     pub fn decode(&self, row: &[u32], book: &[u32], x: &mut [f32]) {
-        let groups = x.chunks_exact_mut(self.channels).zip(book.chunks_exact(self.group_words()));
-        for (u, (x, book)) in groups.enumerate() {
-            let code = (row[u / 4] >> (u % 4 * 8) & 255) as usize;
-            let channels = x.iter_mut().zip(book.chunks_exact(self.centres.words()));
-            channels.for_each(|(x, of_channel)| *x = self.centres.get(of_channel, code));
+        let widen = Widen::new();
+        for (quad, x) in x.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let channels = core::array::from_fn(|i| 4 * quad + i);
+            store(x, self.four(&widen, book, channels, channels.map(|channel| self.code(row, channel))));
+        }
+    }
+
+    /// 32 rows as floats, interleaved as attention's F32 keys are.
+    #[inline(never)]
+    pub fn decode_keys(&self, rows: &[u32], book: &[u32], out: &mut [f32]) {
+        let (widen, words) = (Widen::new(), self.row_words());
+        let vectors = out.as_chunks_mut::<4>().0;
+        for (rows, out) in rows.chunks_exact(4 * words).zip(vectors.chunks_exact_mut(self.dim)) {
+            for first in (0..self.dim).step_by(self.channels) {
+                let codes = core::array::from_fn(|slot| self.code(&rows[slot * words..], first));
+                for channel in first..first + self.channels {
+                    store(&mut out[channel], self.four(&widen, book, [channel; 4], codes));
+                }
+            }
         }
     }
 }
@@ -89,7 +131,11 @@ pub fn nearest(book: &[u32], centres: Rows, x: &[f32]) -> (usize, f32) {
     let candidates = (0..4).map(|lane| (distances[lane], firsts[lane].to_bits() as usize + lane));
     let best = candidates.fold((f32::INFINITY, 0), |best: (f32, usize), one| {
         let closer = one.0 < best.0 || (one.0 == best.0 && one.1 < best.1);
-        if closer { one } else { best }
+        if closer {
+            one
+        } else {
+            best
+        }
     });
     (best.1, best.0)
 }
@@ -102,7 +148,9 @@ mod tests {
     #[test]
     fn codes_name_the_nearest_centres() {
         let mut random = Random(36);
-        for (dim, channels, centres, halves) in [(8, 4, 8, false), (16, 2, 256, true), (32, 8, 256, false), (24, 4, 16, true)] {
+        for (dim, channels, centres, halves) in
+            [(8, 4, 8, false), (16, 2, 256, true), (32, 8, 256, false), (24, 4, 16, true)]
+        {
             let coupled = Coupled { dim, channels, centres: Rows { width: centres, halves } };
             let (mut words, x) = (vec![0; coupled.book_words()], random.floats(dim));
             for row in words.chunks_mut(coupled.centres.words()) {
@@ -115,6 +163,10 @@ mod tests {
             let (mut row, mut out) = (vec![u32::MAX; coupled.row_words()], vec![f32::NAN; dim]);
             coupled.encode(&mut row, &words, &x);
             coupled.decode(&row, &words, &mut out);
+            let rows: Vec<u32> = (0..32).flat_map(|_| row.clone()).collect();
+            let mut keys = vec![f32::NAN; 32 * dim];
+            coupled.decode_keys(&rows, &words, &mut keys);
+            assert!(keys.iter().enumerate().all(|(i, key)| *key == out[i / 4 % dim]));
             for u in 0..coupled.groups() {
                 let centre = |j: usize| (0..channels).map(move |c| (u * channels + c) * centres + j);
                 let apart = |j: usize| {

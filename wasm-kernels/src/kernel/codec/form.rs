@@ -137,7 +137,11 @@ impl Form {
 
     /// Words of the channels, and as many of each half of the squares.
     pub fn channel_words(&self) -> usize {
-        if matches!(self.keys, Keys::Think(..)) { self.n_kv_heads * self.key_dim } else { 0 }
+        if matches!(self.keys, Keys::Think(..)) {
+            self.n_kv_heads * self.key_dim
+        } else {
+            0
+        }
     }
 
     /// Where the exact key of a position lies in the region.

@@ -92,19 +92,18 @@ impl Codec for Layer<'_> {
                     plain_keys(out, &keys[block.start * shape.key_words()..], &shape);
                     think::spread(out, &channels[..kept], shape.dim, dim);
                 }
-                Keys::Coupled(_) => {}
+                Keys::Coupled(codes) => {
+                    let (book, _) = books(form, self.books, block.head);
+                    let words = codes.row_words();
+                    codes.decode_keys(&keys[block.start * words..][..kivi::BLOCK * words], book, out);
+                }
             }
         }
         for (slot, &position) in block.positions.iter().enumerate() {
-            if position < coded {
-                let Keys::Coupled(codes) = form.keys else { continue };
-                let (book, _) = books(form, self.books, block.head);
-                codes.decode(&self.head_keys(block.head)[(block.start + slot) * codes.row_words()..], book, &mut row[..dim]);
-            } else if position != EMPTY {
-                form.exact_keys().read(&self.region[form.exact_key(block.head, position)..], &mut row[..dim]);
-            } else {
+            if position < coded || position == EMPTY {
                 continue;
             }
+            form.exact_keys().read(&self.region[form.exact_key(block.head, position)..], &mut row[..dim]);
             put_key(out, dim, slot, |i| row[i]);
         }
     }

@@ -229,7 +229,11 @@ fn leaving(positions: &[u32], start: u32, end: u32, mut visit: impl FnMut(usize,
 /// Codes the tokens at positions below `coded` anew, as they will lie once the holes are closed: channel by channel, a
 /// group when its last token has been read, which never lies before the group.
 fn close_groups(keys: &mut [u32], codes: KeyCodes, positions: &[u32], coded: u32) {
-    if positions.iter().position(|&position| position == EMPTY).is_none_or(|hole| positions[hole..].iter().all(|&position| position == EMPTY)) {
+    if positions
+        .iter()
+        .position(|&position| position == EMPTY)
+        .is_none_or(|hole| positions[hole..].iter().all(|&position| position == EMPTY))
+    {
         return;
     }
     let words = codes.block_words();

@@ -54,11 +54,8 @@ impl Owned {
 
     fn append(&mut self, random: &mut Random, n: usize) {
         let first = self.k.len();
-        let (q, k, v) = (
-            random.floats(n * QUERY_HEADS * DIM),
-            random.floats(n * HEADS * DIM),
-            random.floats(n * HEADS * DIM),
-        );
+        let (q, k, v) =
+            (random.floats(n * QUERY_HEADS * DIM), random.floats(n * HEADS * DIM), random.floats(n * HEADS * DIM));
         self.k.extend(k.chunks(HEADS * DIM).map(<[f32]>::to_vec));
         self.v.extend(v.chunks(HEADS * DIM).map(<[f32]>::to_vec));
         let positions: Vec<u32> = (first..first + n).map(|p| p as u32).collect();
@@ -105,7 +102,10 @@ impl Owned {
                 assert!(position < keys || k == wanted_k, "key of {position} is exact");
                 assert!(position < values || !v[0].is_finite() || v == wanted_v, "value of {position} is exact");
                 k.iter().zip(wanted_k).for_each(|(got, wanted)| close(*got, *wanted as f64, apart));
-                v.iter().zip(wanted_v).filter(|(got, _)| got.is_finite()).for_each(|(g, w)| close(*g, *w as f64, apart));
+                v.iter()
+                    .zip(wanted_v)
+                    .filter(|(got, _)| got.is_finite())
+                    .for_each(|(g, w)| close(*g, *w as f64, apart));
             }
         }
     }

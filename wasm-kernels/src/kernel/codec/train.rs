@@ -41,7 +41,8 @@ impl Training<'_> {
     fn point(&self, at: usize, i: usize) -> (&[f32], f32) {
         let (row, group) = (at / self.groups() * self.n + i, at % self.groups());
         let x = &self.points[row * self.dim + group * self.channels..][..self.channels];
-        let of_group = if self.weights.len() == self.points.len() / self.dim { row } else { row * self.groups() + group };
+        let of_group =
+            if self.weights.len() == self.points.len() / self.dim { row } else { row * self.groups() + group };
         (x, self.weights[of_group])
     }
 

@@ -158,4 +158,3 @@ pub fn far_apart(scores: &mut [f32], cache: Stored, last: u32, wanted: usize) {
         scores[..held.len()].iter_mut().for_each(|score| *score = if *score < 0.0 { -*score } else { 0.0 });
     }
 }
-

@@ -279,9 +279,15 @@ fn read_row(out: &mut [f32], lse: f32, q: &[f32], sketch: &Head, shape: &Shape, 
         row.add(q, keys, factor, |i| size(i / t) - share, |row, _, weight| row.sum += weight);
         let used = if n > 0 { sketch.sample_keys.len() } else { 0 };
         let weight = ln((sketch.mu() / shape.value_samples as f32).max(f32::MIN_POSITIVE));
-        row.add(q, &sketch.sample_keys[..used], factor, |_| weight, |row, i, weight| {
-            row.add_value(&sketch.sample_values[i * row.out.len()..][..row.out.len()], weight);
-        });
+        row.add(
+            q,
+            &sketch.sample_keys[..used],
+            factor,
+            |_| weight,
+            |row, i, weight| {
+                row.add_value(&sketch.sample_values[i * row.out.len()..][..row.out.len()], weight);
+            },
+        );
     }
     if row.sum > 0.0 {
         scale(row.out, 1.0 / row.sum);

@@ -80,7 +80,7 @@ fn bounds_follow_the_keys_and_the_best_pages_are_read() {
     for (kind, page) in [(KvType::F32, 4), (KvType::F32, 16), (KvType::Q8_0, 8), (KvType::F16, 32)] {
         let mut random = Random(7);
         let mut store = Store::new(kind);
-        let n_pages = CAPACITY.div_ceil(page);
+        let n_pages = pages::n_pages(CAPACITY, page);
         let mut bounds = vec![0.0; HEADS * n_pages * 2 * DIM];
         for round in 0..40 {
             let position = 5 * round;
@@ -107,11 +107,19 @@ fn bounds_follow_the_keys_and_the_best_pages_are_read() {
         pages::rebuild(&mut made_anew, store.stored(), page);
         for head in 0..HEADS {
             for (slot, _, k, _) in store.held(head) {
-                let bounds = &made_anew[(head * n_pages + slot / page) * 2 * DIM..][..2 * DIM];
-                assert!((0..DIM).all(|c| bounds[c] <= k[c] && k[c] <= bounds[DIM + c]));
+                let bounds = &made_anew[head * n_pages * 2 * DIM..][..n_pages * 2 * DIM];
+                let (low, high) = bounds_of(bounds, slot / page);
+                assert!((0..DIM).all(|c| low[c] <= k[c] && k[c] <= high[c]));
             }
         }
     }
+}
+
+/// Low and high values of a page, from among those of its head.
+fn bounds_of(bounds: &[f32], page: usize) -> (Vec<f32>, Vec<f32>) {
+    let four = &bounds[page / 4 * 8 * DIM..][..8 * DIM];
+    let at = |i: usize| (0..DIM).map(|c| four[4 * (i * DIM + c) + page % 4]).collect();
+    (at(0), at(1))
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -126,7 +134,7 @@ fn check_pages(
     newest: u32,
 ) {
     let held = store.held(head);
-    let n_pages = CAPACITY.div_ceil(page);
+    let n_pages = pages::n_pages(CAPACITY, page);
     let scores = &scores[head * n_pages..][..n_pages];
     let bits = &bits[head * CAPACITY / 32..][..CAPACITY / 32];
     let queries = &q[head * 2 * DIM..][..2 * DIM];
@@ -159,10 +167,9 @@ fn fresh_bounds_are_exact() {
     }
     let mut wanted = vec![0.0; bounds.len()];
     pages::rebuild(&mut wanted, store.stored(), page);
-    let used = 90usize.div_ceil(page) * 2 * DIM;
     for head in 0..HEADS {
-        let first = head * CAPACITY / page * 2 * DIM;
-        assert_eq!(bounds[first..][..used], wanted[first..][..used]);
+        let of_head = |all: &[f32], i: usize| bounds_of(&all[head * all.len() / HEADS..], i);
+        (0..90usize.div_ceil(page)).for_each(|i| assert_eq!(of_head(&bounds, i), of_head(&wanted, i)));
     }
 }
 
@@ -248,7 +255,10 @@ fn slots_are_sorted_by_cluster_and_keep_what_they_hold() {
             assert_eq!(before[head][sorted..], after[sorted..]);
             let mut again = vec![0; sorted];
             clusters::label(&mut again, &starts);
-            assert!(again.iter().enumerate().all(|(slot, &j)| (starts[j as usize]..starts[j as usize + 1]).contains(&(slot as u32))));
+            assert!(again
+                .iter()
+                .enumerate()
+                .all(|(slot, &j)| (starts[j as usize]..starts[j as usize + 1]).contains(&(slot as u32))));
             let mut centroids = vec![0.0; 8 * DIM];
             let keys = store.stored().head(head).0;
             clusters::average(&mut centroids, &starts, Points::Keys(keys, store.shape), DIM);
@@ -274,8 +284,7 @@ fn clusters_above_the_threshold_are_read() {
         let (centroids, coarse_centroids) = (random.floats(k * DIM), random.floats(n_coarse * DIM));
         // Two KV heads' queries, of which the second's are read.
         let q = random.floats(n_tokens * 2 * group * DIM);
-        let queries =
-            Queries { q: &q[group * DIM..], n_tokens, n_heads: 2 * group, group, dim: DIM, scale: 0.3 };
+        let queries = Queries { q: &q[group * DIM..], n_tokens, n_heads: 2 * group, group, dim: DIM, scale: 0.3 };
         let probabilities = |centroids: &[f32], sizes: &[u32], alive: &dyn Fn(usize) -> bool| {
             let mut sums = vec![0.0; sizes.len()];
             for row in 0..n_tokens * group {
@@ -357,7 +366,8 @@ fn a_sketch_equals_its_definition() {
                     let (k, v) = (row(&keys), row(&values));
                     let draw = |i: usize| draws[(head * n as usize + p as usize) * stride + i];
                     let far = |x: &[f32]| {
-                        x.iter().zip(&k).map(|(x, k)| (*x as f64 - *k as f64).powi(2)).sum::<f64>().sqrt() * scale as f64
+                        x.iter().zip(&k).map(|(x, k)| (*x as f64 - *k as f64).powi(2)).sum::<f64>().sqrt()
+                            * scale as f64
                     };
                     let near = plain.clusters.iter().map(|c| far(&c.0)).enumerate();
                     let near = near.fold((0, f64::INFINITY), |best, x| if x.1 < best.1 { x } else { best });
@@ -495,8 +505,7 @@ fn tokens_stay_by_class() {
             let over = 20 + random.below(40);
             let last = start + 3 - random.below(12).min(start as usize) as u32;
             let keep = classes::Keep { over, first: random.below(5) as u32, last, most: random.below(12) };
-            let before: Vec<Vec<u32>> =
-                (0..HEADS).map(|head| store.held(head).iter().map(|h| h.1).collect()).collect();
+            let before: Vec<Vec<u32>> = (0..HEADS).map(|head| store.held(head).iter().map(|h| h.1).collect()).collect();
             classes::thin(&mut store.slots, &mut marks, CAPACITY, keep);
             for (head, before) in before.iter().enumerate() {
                 let is_marked = |p: u32| classes[ids[p as usize] as usize] > 0;
@@ -537,7 +546,8 @@ fn tokens_far_apart_are_found_in_order() {
         let mut chosen = vec![0];
         while chosen.len() < wanted {
             let far = |i: usize| {
-                let to = |&j: &usize| (0..DIM).map(|c| (held[i].2[c] as f64 - held[j].2[c] as f64).powi(2)).sum::<f64>();
+                let to =
+                    |&j: &usize| (0..DIM).map(|c| (held[i].2[c] as f64 - held[j].2[c] as f64).powi(2)).sum::<f64>();
                 chosen.iter().map(to).fold(f64::INFINITY, f64::min)
             };
             let next = (0..held.len()).map(|i| (i, far(i)));

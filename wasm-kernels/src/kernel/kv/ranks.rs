@@ -110,7 +110,8 @@ fn settle_many(ranks: &mut [u32], positions: &[u32]) {
         for i in 0..WORDS {
             below[i + 1] = below[i] + left[i].count_ones();
         }
-        for (rank, &position) in ranks.iter_mut().zip(positions).filter(|(rank, _)| **rank != EMPTY && **rank >= start) {
+        for (rank, &position) in ranks.iter_mut().zip(positions).filter(|(rank, _)| **rank != EMPTY && **rank >= start)
+        {
             let place = (*rank - start) as usize;
             *rank = match left.get(place / 64) {
                 Some(_) if position == EMPTY => EMPTY,

@@ -80,14 +80,7 @@ pub fn insert(region: &mut [u32], scores: &mut [f32], ranks: &mut [u32], rings: 
 }
 
 /// Carries the token behind the `stored` ones through the rings; the rank of what leaves.
-fn carry(
-    head: &Head,
-    scores: &[f32],
-    ranks: &[u32],
-    counts: &mut [u32],
-    form: Form,
-    stored: usize,
-) -> Option<u32> {
+fn carry(head: &Head, scores: &[f32], ranks: &[u32], counts: &mut [u32], form: Form, stored: usize) -> Option<u32> {
     let (sinks, counts) = counts.split_first_mut().unwrap();
     if (*sinks as usize) < form.sinks {
         *sinks += 1;
@@ -95,18 +88,17 @@ fn carry(
     }
     let position = head.positions()[slot_of(ranks, stored as u32)] as usize;
     let takes = |ring: usize| {
-        position <= form.sinks + form.size * form.rings || position.wrapping_sub(form.sinks) % (1 << ring) == 0
+        position <= form.sinks + form.size * form.rings || position.wrapping_sub(form.sinks).is_multiple_of(1 << ring)
     };
     // The carried token always lies directly behind the ring's newest.
     let mut carried = stored as u32;
-    for ring in 0..form.rings {
-        let count = counts[ring];
-        if count == 0 || takes(ring) && (count as usize) < form.size {
-            counts[ring] += 1;
+    for (ring, count) in counts[..form.rings].iter_mut().enumerate() {
+        if *count == 0 || takes(ring) && (*count as usize) < form.size {
+            *count += 1;
             return None;
         }
         if takes(ring) {
-            carried -= count;
+            carried -= *count;
             continue;
         }
         let score = |rank: u32| scores[slot_of(ranks, rank)];
@@ -148,7 +140,7 @@ mod tests {
             let mut item = (position, score);
             for (i, ring) in self.rings.iter_mut().enumerate() {
                 let free = position as usize <= form.rings * form.size + form.sinks;
-                if free || (position as usize - form.sinks) % (1 << i) == 0 {
+                if free || (position as usize - form.sinks).is_multiple_of(1 << i) {
                     ring.push(item);
                     if ring.len() <= form.size {
                         return;
@@ -225,7 +217,11 @@ mod tests {
         let wanted: Vec<f32> = (0..20)
             .map(|i| {
                 let top = gathered[i].max(gathered[capacity + i]).max(gathered[2 * capacity + i]);
-                if i < sinks as usize { 0.0 } else { 0.9 * scores[i] + 0.1 * top }
+                if i < sinks as usize {
+                    0.0
+                } else {
+                    0.9 * scores[i] + 0.1 * top
+                }
             })
             .collect();
         average(&mut scores, &mut gathered, &region, sinks, 0.9, 0.1);

@@ -145,7 +145,11 @@ fn most_alike(keys: &[u32], positions: &[u32], before: &mut [u32], shape: &Shape
         let found = (0..4).filter(|&lane| places[lane] != ALONE);
         let first = found.reduce(|a, b| {
             let better = cosines[b] > cosines[a] || cosines[b] == cosines[a] && places[b] < places[a];
-            if better { b } else { a }
+            if better {
+                b
+            } else {
+                a
+            }
         });
         before[victim as usize] = first.map_or(ALONE, |lane| places[lane]);
     }

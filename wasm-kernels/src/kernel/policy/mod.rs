@@ -5,10 +5,12 @@
 //! pool      scores of a KV head = mean over its query heads of pooled scores   pool.rs
 //! geometry  scores from keys alone                                             geometry.rs
 //! queries   statistics of queries, and scores for those to come                queries.rs
+//! echo      scores from a repetition of the chunk                              echo.rs
 //! select    empties all but sinks, recent and the best of the rest             select.rs
 //! spread    the same, with a budget that all heads of a layer share            spread.rs
 //! cut       empties what lies below a bound                                    cut.rs
 //! cascade   ring after ring, and a moving average of attention                 cascade.rs
+//! mass      how many slots reach a share of the attention of some rows       mass.rs
 //! merge     emptied slots join slots that stayed                               merge.rs
 //! clear, compact, randomise                                                    scores.rs
 //! ```
@@ -18,7 +20,9 @@
 pub mod blocks;
 pub mod cascade;
 pub mod cut;
+pub mod echo;
 pub mod geometry;
+pub mod mass;
 pub mod merge;
 pub mod noise;
 pub mod observe;

@@ -64,7 +64,8 @@ impl Draws {
         let [key, second, a, b] = opaque([row.key, row.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
         // 1 - 2^-24: what lies half a step below 1 + k 2^-23.
         let [one, below_one, sqrt_half, minus_ln_2] =
-            opaque([1.0, 0.999_999_94, core::f32::consts::FRAC_1_SQRT_2, -core::f32::consts::LN_2]).map(|x| f32x4_splat(x));
+            opaque([1.0, 0.999_999_94, core::f32::consts::FRAC_1_SQRT_2, -core::f32::consts::LN_2])
+                .map(|x| f32x4_splat(x));
         let coefficients = opaque(MINUS_LN).map(|x| f32x4_splat(x));
         Self { key, second, factors: [a, b], one, below_one, sqrt_half, minus_ln_2, coefficients }
     }
@@ -164,7 +165,8 @@ mod tests {
     fn kolmogorov(mut x: Vec<f64>, wanted: impl Fn(f64) -> f64) -> f64 {
         x.sort_by(f64::total_cmp);
         let n = x.len() as f64;
-        let distance = |(i, &x): (usize, &f64)| (wanted(x) - i as f64 / n).abs().max((wanted(x) - (i + 1) as f64 / n).abs());
+        let distance =
+            |(i, &x): (usize, &f64)| (wanted(x) - i as f64 / n).abs().max((wanted(x) - (i + 1) as f64 / n).abs());
         n.sqrt() * x.iter().enumerate().map(distance).fold(0.0, f64::max)
     }
 
@@ -223,7 +225,11 @@ mod tests {
                 let n = 64_000 / queries;
                 for position in 0..queries {
                     let here = draws(Row::new(seed, 1, 2, position), n + 64, Draws::uniform);
-                    let next = if step == 0 { draws(Row::new(seed, 1, 2, position + 1), n + 64, Draws::uniform) } else { here.clone() };
+                    let next = if step == 0 {
+                        draws(Row::new(seed, 1, 2, position + 1), n + 64, Draws::uniform)
+                    } else {
+                        here.clone()
+                    };
                     for i in 0..n as usize {
                         cells[(here[i] * 16.0) as usize * 16 + (next[i + step] * 16.0) as usize] += 1.0;
                     }

@@ -158,9 +158,10 @@ fn expected_logit(keys: &[v128], stats: &[f32], scale: f32) -> v128 {
     let mut row = covariance;
     for (i, &key) in keys.iter().enumerate() {
         linear = f32x4_madd(key, f32x4_splat(mean[i]), linear);
-        let before = keys[..i].iter().zip(row).fold(f32x4_splat(0.0), |sum, (&other, &c)| {
-            f32x4_madd(other, f32x4_splat(c), sum)
-        });
+        let before = keys[..i]
+            .iter()
+            .zip(row)
+            .fold(f32x4_splat(0.0), |sum, (&other, &c)| f32x4_madd(other, f32x4_splat(c), sum));
         let own = f32x4_mul(key, f32x4_splat(0.5 * row[i]));
         squared = f32x4_madd(key, f32x4_add(before, own), squared);
         row = &row[i + 1..];

@@ -5,7 +5,7 @@
 //! recent      position >= last
 //! candidates  all other occupied slots; as many leave as there are more occupied slots than the budget
 //! order       lower score first, the later position first among equals, NaN before all
-//! few leave   one pass that holds the worst so far, as after a token or some
+//! few leave   one pass that holds the worst so far, as after a token or some; most slots fail one comparison
 //! many leave  bisection of the score that separates both sets, then of the position among its equals
 //! ```
 //! - Candidates are one unsigned comparison, `position - first < last - first`, which empty slots fail too.
@@ -149,13 +149,18 @@ impl<'a> Candidates<'a> {
         // In order of leaving: key, later positions first, slot.
         let mut found = [(0, 0, 0); FEW];
         let mut n = 0;
-        let mut bound = u32x4_splat(u32::MAX);
-        let (first, span) = (u32x4_splat(self.first), u32x4_splat(self.span));
+        // A score, or a position, above which no slot is among the worst.
+        let mut bound = self.scores.map_or(u32x4_splat(u32::MAX), |_| f32x4_splat(f32::INFINITY));
+        let [first, span] = opaque([self.first, self.span]).map(|x| u32x4_splat(x));
         for (i, positions) in self.positions.as_chunks::<4>().0.iter().enumerate() {
             // SAFETY: the reference covers 16 readable bytes.
             let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
             let is = u32x4_lt(i32x4_sub(positions, first), span);
-            if !v128_any_true(v128_and(is, u32x4_le(self.keys(i, positions), bound))) {
+            let above = match self.scores {
+                Some(scores) => f32x4_gt(load(scores[4 * i..][..4].try_into().unwrap()), bound),
+                None => u32x4_gt(positions, bound),
+            };
+            if !v128_any_true(v128_andnot(is, above)) {
                 continue;
             }
             for slot in 4 * i..4 * i + 4 {
@@ -169,7 +174,8 @@ impl<'a> Candidates<'a> {
                 found.copy_within(place..n - 1, place + 1);
                 found[place] = entry;
                 if n == wanted {
-                    bound = u32x4_splat(found[n - 1].0);
+                    let last = found[n - 1].2;
+                    bound = self.scores.map_or(u32x4_splat(self.positions[last]), |scores| f32x4_splat(scores[last]));
                 }
             }
         }

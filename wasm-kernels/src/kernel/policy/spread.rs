@@ -48,30 +48,33 @@ pub fn spread(region: &mut [u32], scores: &[f32], capacity: usize, spread: Sprea
         return;
     }
 
-    // How many candidates of each head have `f(key)` set, but `least` at least.
-    let share = |head: &Head, row: &[f32], f: &dyn Fn(v128) -> v128| {
-        let candidates = Candidates::of(head, Some(row), keep);
-        candidates.count(|key, _| f(key)).max(least.min(n_candidates(&candidates)))
-    };
     let mut sum = |f: &dyn Fn(v128) -> v128| -> usize {
         let heads = slots::heads(region, capacity).zip(scores.chunks_exact(capacity));
-        heads.map(|(head, row)| share(&head, row, f)).sum()
+        heads.map(|(head, row)| share(&Candidates::of(&head, Some(row), keep), least, f)).sum()
     };
     let staying = sum(&|_| u32x4_splat(u32::MAX)).saturating_sub(leaving);
     let border = u32x4_splat(largest(|border| sum(&|key| u32x4_ge(key, u32x4_splat(border))) >= staying));
     let mut places = staying.saturating_sub(sum(&|key| u32x4_gt(key, border)));
     for (mut head, row) in slots::heads(region, capacity).zip(scores.chunks_exact(capacity)) {
-        let above = share(&head, row, &|key| u32x4_gt(key, border));
-        let equal = share(&head, row, &|key| u32x4_ge(key, border)) - above;
+        let candidates = Candidates::of(&head, Some(row), keep);
+        let above = share(&candidates, least, &|key| u32x4_gt(key, border));
+        let equal = share(&candidates, least, &|key| u32x4_ge(key, border)) - above;
         let taken = equal.min(places);
         places -= taken;
-        let leaving = n_candidates(&Candidates::of(&head, Some(row), keep)) - above - taken;
+        let leaving = n_candidates(&candidates) - above - taken;
         if leaving > 0 {
             thin(&mut head, Some(row), keep, leaving);
         }
     }
 }
 
+/// How many candidates of a head have `f(key)` set, but `least` at least.
+#[inline(never)]
+fn share(candidates: &Candidates, least: usize, f: &dyn Fn(v128) -> v128) -> usize {
+    candidates.count(|key, _| f(key)).max(least.min(n_candidates(candidates)))
+}
+
+#[inline(never)]
 fn n_candidates(candidates: &Candidates) -> usize {
     candidates.count(|_, _| u32x4_splat(u32::MAX))
 }

@@ -1,6 +1,7 @@
 //! Kernels that look at stored keys and values, or at queries, against plain ones.
 use super::blocks::Stored;
 use super::cut::{self, Range};
+use super::echo::{echo, Chunk};
 use super::geometry::{geometry, Geometry};
 use super::merge::{join, Changed, Join};
 use super::queries::{expect, gather, mean_rotation, statistics, Future, Turn};
@@ -213,6 +214,69 @@ fn expected_weights_equal_their_definition() {
 }
 
 #[test]
+fn an_echo_is_the_best_weight_in_a_repetition() {
+    let mut random = Random(28);
+    let (n, sinks) = (5, 3);
+    for (kind, dim, group, rope_dims, style) in [
+        (KvType::F32, 16, 2, 16, RopeStyle::Neighbours),
+        (KvType::Q8_0, 40, 1, 16, RopeStyle::Halves),
+        (KvType::F32, 8, 3, 0, RopeStyle::Halves),
+    ] {
+        let layer = Layer::new(&mut random, kind, dim);
+        let n_heads = G * group;
+        let (q, k) = (random.floats(n * n_heads * dim), random.floats(n * G * dim));
+        let positions: Vec<u32> = (70..70 + n as u32).collect();
+        let angles: Vec<f64> = (0..rope_dims / 2).map(|i| n as f64 * 0.5f64.powi(i as i32)).collect();
+        let pairs: Vec<[f64; 2]> = angles.iter().map(|a| [a.cos(), a.sin()]).collect();
+        let table: Vec<f32> = pairs.iter().flatten().map(|&x| x as f32).collect();
+        let slopes: Vec<f32> = (0..n_heads).map(|h| 0.02 * h as f32).collect();
+        let mut scores = vec![7.0; G * CAPACITY];
+        let chunk = Chunk {
+            q: &q,
+            k: &k,
+            positions: &positions,
+            turn: (rope_dims > 0).then_some(&table),
+            style,
+            slopes: Some(&slopes),
+            n_heads,
+            scale: 0.3,
+            sinks,
+        };
+        echo(&mut scores, layer.stored(), chunk);
+
+        let floats = |x: &[f32]| x.iter().map(|&x| x as f64).collect::<Vec<f64>>();
+        for g in 0..G {
+            let keys: Vec<Vec<f64>> = (0..n).map(|i| floats(&k[(i * G + g) * dim..][..dim])).collect();
+            let first: Vec<usize> =
+                layer.held(g).into_iter().filter(|&slot| layer.positions(g)[slot] < sinks).collect();
+            let mut wanted = vec![0.0f64; n];
+            for h in g * group..(g + 1) * group {
+                for j in 0..n {
+                    let q = floats(&q[(j * n_heads + h) * dim..][..dim]);
+                    let far = turned(&q, &pairs, style);
+                    let at = |q: &[f64], k: &[f64], distance: usize| {
+                        (0.3f32 as f64 * dot(q, k) - slopes[h] as f64 * distance as f64).exp()
+                    };
+                    let cached: Vec<f64> = (0..n).map(|i| at(&far, &keys[i], n + j - i)).collect();
+                    let copies: f64 = (0..=j).map(|i| at(&q, &keys[i], j - i)).sum();
+                    let sinks: f64 = first
+                        .iter()
+                        .map(|&s| at(&far, &layer.k(g, s), 70 + n + j - layer.positions(g)[s] as usize))
+                        .sum();
+                    let total = cached.iter().sum::<f64>() + copies + sinks;
+                    wanted.iter_mut().zip(cached).for_each(|(best, e)| *best = best.max(e / total));
+                }
+            }
+            let empty = (0..CAPACITY).filter(|&slot| layer.positions(g)[slot] == EMPTY);
+            for (slot, wanted) in empty.zip(wanted) {
+                close(scores[g * CAPACITY + slot], wanted, 1e-5);
+            }
+            layer.held(g).iter().for_each(|slot| assert_eq!(scores[g * CAPACITY + slot], 7.0));
+        }
+    }
+}
+
+#[test]
 fn a_spread_budget_equals_a_sort_of_all_heads() {
     let mut random = Random(23);
     for round in 0..300 {
@@ -249,6 +313,45 @@ fn a_spread_budget_equals_a_sort_of_all_heads() {
             wanted[h].sort();
             assert_eq!(kept, wanted[h], "round {round}, head {h}, total {total}, least {least}, most {most}");
             assert_eq!(head.n_occupied(), kept.len());
+        }
+    }
+}
+
+#[test]
+fn the_fewest_stay_that_reach_a_share_of_the_scores() {
+    let mut random = Random(27);
+    for round in 0..60 {
+        let layer = Layer::new(&mut random, KvType::F32, 8);
+        let scores: Vec<f32> = (0..G * CAPACITY)
+            .map(|_| if round % 2 == 0 { random.below(4) as f32 } else { random.float().abs() })
+            .collect();
+        let range = Range { first: random.below(4) as u32, last: 63 - random.below(5) as u32 };
+        let tau = [0.0, 0.3, 0.7, 0.95, 1.0][round % 5];
+        let mut region = layer.slots.clone();
+        cut::share(&mut region, &scores, CAPACITY, range, tau);
+        for (h, head) in heads(&mut region, CAPACITY).enumerate() {
+            let held: Vec<(f64, u32)> = layer
+                .held(h)
+                .into_iter()
+                .map(|slot| (scores[h * CAPACITY + slot] as f64, layer.positions(h)[slot]))
+                .collect();
+            let total: f64 = held.iter().map(|(score, _)| score).sum();
+            let (mut best, stay): (Vec<_>, Vec<_>) = held.into_iter().partition(|&(_, p)| range.includes(p));
+            best.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap().then(a.1.cmp(&b.1)));
+            let mut mass: f64 = stay.iter().map(|(score, _)| score).sum();
+            let mut wanted: Vec<u32> = stay.iter().map(|&(_, p)| p).collect();
+            for (score, position) in best {
+                if mass >= tau as f64 * total {
+                    break;
+                }
+                mass += score;
+                wanted.push(position);
+            }
+            wanted.sort();
+            let mut kept: Vec<u32> = head.positions().iter().copied().filter(|&p| p != EMPTY).collect();
+            kept.sort();
+            // Of all scores even those of 0 may be counted in.
+            assert!(kept == wanted || tau == 1.0 && wanted.iter().all(|p| kept.contains(p)), "{kept:?} {wanted:?}");
         }
     }
 }
@@ -294,8 +397,7 @@ fn victims_fold_into_the_most_alike() {
             let (scores_before, bias_before) = (scores.clone(), bias.clone());
             let old: Vec<Vec<Vec<f64>>> = (0..G).map(|h| (0..CAPACITY).map(|s| layer.v(h, s)).collect()).collect();
             let (key, value) = (layer.key, layer.value);
-            let cache =
-                Changed { keys: &mut layer.keys, values: &mut layer.values, slots: &layer.slots, key, value };
+            let cache = Changed { keys: &mut layer.keys, values: &mut layer.values, slots: &layer.slots, key, value };
             join(cache, &mut before.clone(), range, Join::Fold { scores: &mut scores, bias: &mut bias });
             for h in 0..G {
                 let was = &before[h * (HEADER + CAPACITY) + HEADER..][..CAPACITY];
@@ -333,7 +435,11 @@ fn victims_fold_into_the_most_alike() {
                         KvType::Q8_0 => 0.04,
                         KvType::Q4_0 => 0.6,
                     };
-                    layer.v(h, slot).iter().zip(wanted).for_each(|(&got, wanted)| close(got as f32, wanted as f64, step));
+                    layer
+                        .v(h, slot)
+                        .iter()
+                        .zip(wanted)
+                        .for_each(|(&got, wanted)| close(got as f32, wanted as f64, step));
                 }
             }
         }

@@ -141,7 +141,8 @@ fn observed(case: &Case, n_rows: usize, options: Options, noise: impl Fn(&Case, 
 #[test]
 fn observe_equals_its_definition() {
     let mut random = Random(6);
-    let plain = Options { reduce: Reduce::Sum, noise: Noise::None, seed: 1, layer: 2, weight: 1.0, decay: 1.0, tau: 1.0 };
+    let plain =
+        Options { reduce: Reduce::Sum, noise: Noise::None, seed: 1, layer: 2, weight: 1.0, decay: 1.0, tau: 1.0 };
     let given: Vec<f32> = (0..N_HEADS * 128 * 128).map(|_| 2.0 * random.float()).collect();
     for n_rows in [1, 2, 4] {
         for options in [
@@ -282,15 +283,8 @@ fn scores_follow_their_slots() {
 #[test]
 fn the_last_query_that_a_slot_mattered_to_is_found() {
     let mut random = Random(10);
-    let plain = Options {
-        reduce: Reduce::Latest,
-        noise: Noise::None,
-        seed: 1,
-        layer: 2,
-        weight: 1.0,
-        decay: 1.0,
-        tau: 1.0,
-    };
+    let plain =
+        Options { reduce: Reduce::Latest, noise: Noise::None, seed: 1, layer: 2, weight: 1.0, decay: 1.0, tau: 1.0 };
     for reduce in [Reduce::Latest, Reduce::LatestOfAll] {
         for n_rows in [1, 2, 4] {
             let mut case = case(&mut random, n_rows);

@@ -1,0 +1,87 @@
+/**
+ * The kernels that tell how many slots matter from the attention of a few rows, typed; see `kernels.ts`. All heads of a
+ * layer hold the same slots.
+ *
+ * @module
+ */
+import { KernelError } from "../error.ts";
+import type { Floats, LayerCache, Words } from "../memory/handles.ts";
+import type { KernelExports } from "./exports.ts";
+
+/** Which rows between two positions are probes. */
+export interface Probes {
+  readonly start: number;
+  readonly end: number;
+  /** All from this position on. */
+  readonly from: number;
+  /** Share of the others, drawn by seed and position. */
+  readonly share: number;
+  readonly seed: number;
+}
+
+function check(fits: boolean, kernel: string, what: string): void {
+  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
+}
+
+/** Typed calls of one instance's kernels. T tokens, H heads. */
+export class MassKernels {
+  readonly #raw: KernelExports;
+
+  constructor(raw: KernelExports) {
+    this.#raw = raw;
+  }
+
+  /** mass [capacity] += the mean over all heads of the softmax weights of the probes among T rows of logits. */
+  observe(
+    mass: Floats,
+    logits: Floats,
+    lse: Floats,
+    { slots, nKvHeads, capacity }: LayerCache,
+    positions: Words,
+    first: number,
+    nTokens: number,
+    nHeads: number,
+    { from, share, seed }: Probes,
+  ): void {
+    check(mass.length >= capacity, "mass_observe", "mass");
+    check(logits.length >= nHeads * nTokens * capacity, "mass_observe", "logits");
+    check(lse.length >= nHeads * nTokens, "mass_observe", "lse");
+    check(positions.length >= first + nTokens, "mass_observe", "positions");
+    this.#raw.mass_observe(
+      mass.offset,
+      logits.offset,
+      lse.offset,
+      slots.offset,
+      positions.offset + 4 * first,
+      nTokens,
+      nHeads,
+      nKvHeads,
+      capacity,
+      from,
+      seed,
+      share,
+    );
+  }
+
+  /** How many slots reach `tau` of the mass, the last token included; mass [capacity] becomes scores per visible probe. */
+  count(
+    mass: Floats,
+    { slots, nKvHeads, capacity }: LayerCache,
+    { start, end, from, share, seed }: Probes,
+    tau: number,
+  ): number {
+    check(mass.length >= capacity, "mass_count", "mass");
+    return this.#raw.mass_count(
+      mass.offset,
+      slots.offset,
+      nKvHeads,
+      capacity,
+      start,
+      end,
+      from,
+      seed,
+      share,
+      tau,
+    ) >>> 0;
+  }
+}
