@@ -11,18 +11,20 @@ const TURN_MS = 10;
 /** Checks in a row at which the clock may stand still before a turn is given anyway. */
 const STILL_CHECKS = 4;
 
-const NOTHING = new Uint8Array(0);
-
 /**
- * One macrotask, by the cheapest means at hand: 7 µs by `setImmediate`, 1 ms and more by a timer. Deno runs immediates
- * one after the other without a look at the network in between, so that no request would be seen before the end; a
- * digest, which it computes beside, makes it look.
+ * Passes of the event loop that make a turn. Deno looks at the network in every 61st pass only, as long as there are
+ * immediates to run: no request would be seen, and no client be missed that has gone, before the end of a reply.
  */
+const PASSES = "Deno" in globalThis ? 64 : 1;
+
+/** One turn, by the cheapest means at hand: 0.1 ms by immediates in Deno, 4 µs elsewhere, 1 ms and more by a timer. */
 export const nextTurn: () => Promise<void> = typeof setImmediate === "function"
-  ? async () => {
-    await crypto.subtle.digest("SHA-1", NOTHING);
-    await new Promise<void>((resolve) => void setImmediate(resolve));
-  }
+  ? () =>
+    new Promise((resolve) => {
+      let left = PASSES;
+      const pass = () => --left === 0 ? resolve() : void setImmediate(pass);
+      setImmediate(pass);
+    })
   : () => new Promise((resolve) => void setTimeout(resolve, 0));
 
 let lastTurn = -Infinity;

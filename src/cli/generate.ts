@@ -94,6 +94,8 @@ function report({ model, loadMs }: Loaded, sequence: Sequence, result: Generatio
   const {
     policy,
     params,
+    budgetRule,
+    victims,
     positions,
     storage,
     read,
@@ -126,6 +128,8 @@ function report({ model, loadMs }: Loaded, sequence: Sequence, result: Generatio
     cache: {
       policy,
       params,
+      budget_rule: budgetRule,
+      victims,
       positions,
       storage,
       storage_params: caches.storage.params,

@@ -47,7 +47,7 @@ export const PLAN_OPTIONS = {
   },
   "calibration": {
     value: "FILE",
-    help: "What `deno task calibrate` has written, for --storage cq (default: the one beside the model)",
+    help: "What `deno task calibrate` wrote, for --storage cq (default: beside the model)",
   },
   "read": {
     value: "NAME[:KEY=VALUE,…]",
@@ -55,7 +55,7 @@ export const PLAN_OPTIONS = {
   },
   "positions": {
     value: "KIND",
-    help: "original, those of the text, or compact, those in the cache; then --context may pass the model's",
+    help: "original: those of the text; compact: those in the cache, for texts beyond the model's context",
   },
 };
 

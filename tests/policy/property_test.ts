@@ -177,12 +177,13 @@ const CONTRACTS: readonly Contract[] = [
   { policy: "keydiff" },
   { policy: "keydiff:recent=4,sinks=1", options: { budgetRule: "adakv" }, recent: 4, sinks: 1, pooled: true },
   { policy: "knorm:recent=4", recent: 4 },
+  { policy: "zipvl:tau=0.9,recent=4,random=4,reserve=32", recent: 1, beyond: reserved, alike: true },
   { policy: "random:recent=4", recent: 4 },
 ];
 
 /** Whether a budget of the whole text leaves all of it in place. */
 const keepsAll = ({ policy, options }: Contract) =>
-  !policy.startsWith("corm:window=6") && !/^(threshold|mass)/.test(options?.budgetRule ?? "");
+  !/^(corm:window=6|zipvl)/.test(policy) && !/^(threshold|mass)/.test(options?.budgetRule ?? "");
 
 for (const contract of CONTRACTS) {
   const { policy, options: axes, recent = 0, sinks = 0, beyond = () => 0, pooled, alike, layered } = contract;

@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
 import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
 import { type Heads, makeRig } from "./rig.ts";
 
@@ -90,4 +91,29 @@ Deno.test({ name: "zipvl: the tiny case keeps two of three tokens", ignore: !pre
   // The two largest masses, of tokens 1 and 2; the last one is the second of them.
   assertEquals(rig.kept(), [[1, 2]]);
   assertEquals(rig.kept()[0].length, tiny.expected);
+});
+
+Deno.test("zipvl: in a model layers keep shares of their own, under the cap of the budget, streamed or whole", async () => {
+  const shares = async (policy: string, budget: number, prefill: "whole" | "streaming") => {
+    const model = await loadBundled({ policy, budget, prefill, chunk: 64 });
+    const sequence = model.sequence();
+    await sequence.prefill(model.tokenizer.encode(LONG_TEXT).slice(0, 400));
+    sequence.decode(1);
+    const { kept, slots } = sequence.cache();
+    assertEquals(model.brokenGuards(), []);
+    model.dispose();
+    return { kept: kept.map(({ min, max }) => [min, max]), slots };
+  };
+  const [less, more] = [
+    await shares("zipvl:tau=0.8", 1, "whole"),
+    await shares("zipvl:tau=0.97", 1, "whole"),
+  ];
+  less.kept.forEach(([min, max], layer) => {
+    assertEquals(min, max);
+    assert(max < more.kept[layer][0] && max > 0);
+  });
+  assert(new Set(less.kept.map(([min]) => min)).size > 1, "all layers keep the same");
+  assertEquals((await shares("zipvl:tau=1", 60, "whole")).slots, 61);
+  const { slots } = await shares("zipvl:tau=0.8,recent=16,random=16", 100, "streaming");
+  assert(slots <= 101);
 });

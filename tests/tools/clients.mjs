@@ -165,7 +165,9 @@ for (
 ) {
   const before = await refused();
   const busy = [1, 2].map(() => openai.completions.create(occupying));
-  while (await told(/requests_waiting (\d+)/) === 0);
+  let over = false;
+  void Promise.all(busy).finally(() => over = true);
+  while (!over && await told(/requests_waiting (\d+)/) === 0);
   await ask();
   results[`${name}Retried`] = await refused() > before;
   await Promise.all(busy);

@@ -1,8 +1,7 @@
 import { OptionError } from "../../error.ts";
-import type { Floats, LayerCache, Layout, Words } from "../../memory/handles.ts";
 import type { ReadEntry, StorageSetting } from "../storage.ts";
-import { layActive } from "./active.ts";
 import { SqueezedReader } from "./squeezed_reader.ts";
+import { laySqueezed } from "./squeezed_space.ts";
 
 /**
  * A fixed prefix in clusters: queries compare themselves with the centroids, and read the clusters that promise more than
@@ -69,7 +68,7 @@ export const squeezed: ReadEntry = {
     return {
       name: "squeezed",
       params: values.all,
-      lay: (layers, kv) => lay(layers, kv, most - options.window, options.share, options.coarse),
+      lay: (layers, kv) => laySqueezed(layers, kv, most - options.window, options.share, options.coarse),
       open: (rules, storage) => new SqueezedReader(rules, storage, options),
     };
   },
@@ -84,74 +83,4 @@ function refuse({ policy, hparams }: StorageSetting): void {
       "a model whose logits are products alone: no ALiBi, no soft cap",
     );
   }
-}
-
-/** Clusters of `n` points. */
-export function clustersOf(share: number, n: number): number {
-  return share === 0 ? 0 : Math.max(1, Math.floor(share * n));
-}
-
-/** What the index of a layer lies in. */
-export interface SqueezedState {
-  /** `[G, k, d]`, `[G, k + 1]`, of both levels. */
-  readonly centroids: Floats;
-  readonly starts: Words;
-  readonly coarseCentroids: Floats;
-  readonly coarseStarts: Words;
-}
-
-/** What layers share while an index is made and read. */
-export interface SqueezedScratch {
-  /** Probabilities `[G, k]`, and logits `[2 k]`. */
-  readonly scores: Floats;
-  readonly coarseScores: Floats;
-  readonly logits: Floats;
-  /** Of one KV head: directions `[n, d]`, centres `[k, d]`, distances `[n]`; of all: labels `[G, n]`. */
-  readonly rows: Floats;
-  readonly centres: Floats;
-  readonly distances: Floats;
-  readonly labels: Words;
-  /** Order of clusters `[k]`, and the coarse cluster of each `[G, k]`. */
-  readonly order: Words;
-  readonly groups: Words;
-}
-
-function lay(
-  layers: readonly LayerCache[],
-  kv: Layout,
-  n: number,
-  share: number,
-  coarse: number,
-): LayerCache[] {
-  const [{ nKvHeads, keyDim }] = layers;
-  const [k, kCoarse] = [clustersOf(share, n), clustersOf(coarse, n)];
-  const active = layActive(layers, kv);
-  const scratch = {
-    scores: kv.floats(nKvHeads * k),
-    coarseScores: kv.floats(nKvHeads * kCoarse),
-    logits: kv.floats(2 * k),
-    rows: kv.floats(n * keyDim),
-    centres: kv.floats(k * keyDim),
-    labels: kv.words(nKvHeads * n),
-    distances: kv.floats(Math.max(n, k)),
-    order: kv.words(k),
-    groups: kv.words(nKvHeads * k),
-  };
-  return layers.map((cache) => {
-    const state = {
-      centroids: kv.floats(nKvHeads * k * keyDim),
-      starts: kv.words(nKvHeads * (k + 1)),
-      coarseCentroids: kv.floats(nKvHeads * kCoarse * keyDim),
-      coarseStarts: kv.words(nKvHeads * (kCoarse + 1)),
-      // What calibrating queries want, in place of which nothing has to be kept afterwards.
-      wanted: kv.floats(nKvHeads * k),
-      coarseWanted: kv.floats(nKvHeads * kCoarse),
-    };
-    return Object.freeze({
-      ...cache,
-      active,
-      state: { ...cache.state, ...state },
-      scratch: { ...cache.scratch, ...scratch },
-    });
-  });
 }

@@ -15,7 +15,7 @@ import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, PrefixIndex } from "../storage.ts";
 import { ActiveSlots } from "./active.ts";
 import { isCount, PassingReader } from "./passing.ts";
-import { clustersOf, type SqueezedScratch, type SqueezedState } from "./squeezed.ts";
+import { clustersOf, type SqueezedScratch, type SqueezedState } from "./squeezed_space.ts";
 
 /** Rounds of k-means at most. */
 const ROUNDS = 10;

@@ -17,8 +17,7 @@
 //!   rounding; queries before 4-bit keys take 8 bits.
 //! - A chunk that no row may see is skipped, and one that all rows see completely is not masked.
 //! - What else a cache may have (`Extras`) leaves this path as it is: a bias and a set of slots to be read are applied
-//!   where masks are; keys that are rotated at reading, and coded ones, become floats first, 32 slots at a time
-//!   (decoded.rs).
+//!   where masks are; keys that are rotated at reading, and coded ones, become floats first (decoded.rs).
 //! - Bound by the byte dots, two per 16 products.
 // Rows, groups and dims run through several arrays at once.
 #![allow(clippy::needless_range_loop)]

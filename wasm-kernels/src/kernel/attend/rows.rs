@@ -60,14 +60,14 @@ pub fn attend_rows(
         let positions = &head.slots[start..][..n_slots];
         let at = start;
         start += n_slots;
+        if !is_read {
+            hide(results, rows, head.key.capacity, at, n_slots);
+            continue;
+        }
         let in_memory = head.values.get(at / BLOCK * head.value.value_block_bytes()..).unwrap_or_default();
         let chunk = Chunk::new(positions, in_memory, value, &head.extras, at);
-        if !is_read || rows.iter().all(|row| row.mask.hides(&chunk)) {
-            if let Some(scores) = &mut results.scores {
-                for row in rows {
-                    scores[row.in_scores * head.key.capacity + at..][..n_slots].fill(f32::NEG_INFINITY);
-                }
-            }
+        if rows.iter().all(|row| row.mask.hides(&chunk)) {
+            hide(results, rows, head.key.capacity, at, n_slots);
             continue;
         }
         let mut keys = head.keys.get(at * head.key.key_words()..).unwrap_or_default();
@@ -97,6 +97,16 @@ pub fn attend_rows(
     for (row, state) in rows.iter().zip(running) {
         let out = &mut results.out[row.in_q * dim..][..dim];
         results.lse[row.in_scores] = state.finish(out, value.kind);
+    }
+}
+
+/// The logits of slots that no row sees.
+#[inline(never)]
+fn hide(results: &mut Results, rows: &[Row], capacity: usize, start: usize, n_slots: usize) {
+    if let Some(scores) = &mut results.scores {
+        for row in rows {
+            scores[row.in_scores * capacity + start..][..n_slots].fill(f32::NEG_INFINITY);
+        }
     }
 }
 

@@ -55,17 +55,15 @@ impl Coupled {
         ((row[u / 4] >> (u % 4 * 8) & 255) as usize).min(self.centres.width - 1)
     }
 
-    /// Four numbers: of a row of centres each the one that a code names.
+    /// Four numbers: of a channel's row of centres each the one that a code names.
     #[inline(always)]
-    fn four(&self, widen: &Widen, book: &[u32], channels: [usize; 4], codes: [usize; 4]) -> v128 {
-        let words = self.centres.words();
-        let row = |i: usize| &book[channels[i] * words..][..words];
-        // SAFETY: a code is below the number of centres.
+    fn four(&self, widen: &Widen, rows: [&[u32]; 4], codes: [usize; 4]) -> v128 {
+        // SAFETY: a code is below the number of centres, which a row holds.
         let number = |i: usize| unsafe {
             if self.centres.halves {
-                *(row(i).as_ptr() as *const i16).add(codes[i]) as i32
+                *(rows[i].as_ptr() as *const i16).add(codes[i]) as i32
             } else {
-                *row(i).as_ptr().add(codes[i]) as i32
+                *rows[i].as_ptr().add(codes[i]) as i32
             }
         };
         let four = i32x4(number(0), number(1), number(2), number(3));
@@ -76,27 +74,37 @@ impl Coupled {
         }
     }
 
-    /// `x` as the codes of a row tell it.
-    #[inline(never)]
-    pub fn decode(&self, row: &[u32], book: &[u32], x: &mut [f32]) {
-        let widen = Widen::new();
-        for (quad, x) in x.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let channels = core::array::from_fn(|i| 4 * quad + i);
-            store(x, self.four(&widen, book, channels, channels.map(|channel| self.code(row, channel))));
-        }
+    fn row<'a>(&self, book: &'a [u32], channel: usize) -> &'a [u32] {
+        &book[channel * self.centres.words()..][..self.centres.words()]
     }
 
-    /// 32 rows as floats, interleaved as attention's F32 keys are.
+    /// 32 rows as floats, interleaved as attention's F32 keys are; channel by channel, so that few centres lie in the
+    /// first cache at a time.
     #[inline(never)]
     pub fn decode_keys(&self, rows: &[u32], book: &[u32], out: &mut [f32]) {
         let (widen, words) = (Widen::new(), self.row_words());
-        let vectors = out.as_chunks_mut::<4>().0;
-        for (rows, out) in rows.chunks_exact(4 * words).zip(vectors.chunks_exact_mut(self.dim)) {
-            for first in (0..self.dim).step_by(self.channels) {
-                let codes = core::array::from_fn(|slot| self.code(&rows[slot * words..], first));
-                for channel in first..first + self.channels {
-                    store(&mut out[channel], self.four(&widen, book, [channel; 4], codes));
+        let out = out.as_chunks_mut::<4>().0;
+        for first in (0..self.dim).step_by(self.channels) {
+            let codes: [usize; 32] = core::array::from_fn(|slot| self.code(&rows[slot * words..], first));
+            for channel in first..first + self.channels {
+                let row = self.row(book, channel);
+                for (quad, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+                    store(&mut out[quad * self.dim + channel], self.four(&widen, [row; 4], *codes));
                 }
+            }
+        }
+    }
+
+    /// 32 rows as floats, row by row; four channels after four.
+    #[inline(never)]
+    pub fn decode_values(&self, rows: &[u32], book: &[u32], out: &mut [f32]) {
+        let (widen, words) = (Widen::new(), self.row_words());
+        for first in (0..self.dim).step_by(4) {
+            let of_channels = core::array::from_fn(|i| self.row(book, first + i));
+            for (row, out) in rows.chunks_exact(words).zip(out.chunks_exact_mut(self.dim)) {
+                // Channels go in groups of at least two.
+                let codes = [first, first, first + 2, first + 2].map(|channel| self.code(row, channel));
+                store((&mut out[first..first + 4]).try_into().unwrap(), self.four(&widen, of_channels, codes));
             }
         }
     }
@@ -162,10 +170,12 @@ mod tests {
                 .collect();
             let (mut row, mut out) = (vec![u32::MAX; coupled.row_words()], vec![f32::NAN; dim]);
             coupled.encode(&mut row, &words, &x);
-            coupled.decode(&row, &words, &mut out);
             let rows: Vec<u32> = (0..32).flat_map(|_| row.clone()).collect();
-            let mut keys = vec![f32::NAN; 32 * dim];
+            let (mut keys, mut values) = (vec![f32::NAN; 32 * dim], vec![f32::NAN; 32 * dim]);
             coupled.decode_keys(&rows, &words, &mut keys);
+            coupled.decode_values(&rows, &words, &mut values);
+            out.copy_from_slice(&values[..dim]);
+            assert!(values.chunks(dim).all(|value| value == out));
             assert!(keys.iter().enumerate().all(|(i, key)| *key == out[i / 4 % dim]));
             for u in 0..coupled.groups() {
                 let centre = |j: usize| (0..channels).map(move |c| (u * channels + c) * centres + j);

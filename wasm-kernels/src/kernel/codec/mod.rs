@@ -111,6 +111,11 @@ impl Codec for Layer<'_> {
     fn values(&self, block: &Block, out: &mut [f32]) {
         let (form, coded) = (&self.form, self.region[CODED_VALUES]);
         let values = self.head_values(block.head);
+        if let Values::Coupled(codes) = form.values {
+            let words = codes.row_words();
+            let (_, book) = books(form, self.books, block.head);
+            codes.decode_values(&values[block.start * words..][..kivi::BLOCK * words], book, out);
+        }
         let rows = out.chunks_exact_mut(form.value_dim).zip(block.positions);
         for (slot, (out, &position)) in rows.enumerate() {
             if position >= coded {
@@ -119,17 +124,9 @@ impl Codec for Layer<'_> {
                 }
                 continue;
             }
-            match form.values {
-                Values::Kivi(codes) => {
-                    let words = codes.row_words();
-                    codes.decode(&values[(block.start + slot) * words..][..words], out);
-                }
-                Values::Coupled(codes) => {
-                    let words = codes.row_words();
-                    let (_, book) = books(form, self.books, block.head);
-                    codes.decode(&values[(block.start + slot) * words..][..words], book, out);
-                }
-                Values::Plain(_) => {}
+            if let Values::Kivi(codes) = form.values {
+                let words = codes.row_words();
+                codes.decode(&values[(block.start + slot) * words..][..words], out);
             }
         }
     }

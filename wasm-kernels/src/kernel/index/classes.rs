@@ -64,9 +64,10 @@ pub fn thin(region: &mut [u32], marks: &mut [f32], capacity: usize, keep: Keep) 
                 low = middle + 1;
             }
         }
-        for slot in 0..head.n_slots() {
+        for (slot, &mark) in marks.iter().enumerate().take(head.n_slots()) {
             let position = head.positions()[slot];
-            if position != EMPTY && between(position) && !(marks[slot] > 0.0 && position >= low) {
+            let stays = mark > 0.0 && position >= low;
+            if position != EMPTY && between(position) && !stays {
                 head.evict(slot);
             }
         }

@@ -69,8 +69,8 @@ fn bound_page(bounds: &mut [f32], keys: &[u32], held: &[u32], cache: Stored, pag
     let mut row = [0.0; MAX_DIM];
     let k = &mut row[..cache.key.dim];
     let mut first = true;
-    for slot in page * n_slots..((page + 1) * n_slots).min(held.len()) {
-        if held[slot] != EMPTY {
+    for (slot, &position) in held.iter().enumerate().skip(page * n_slots).take(n_slots) {
+        if position != EMPTY {
             read_key(keys, &cache.key, slot, k);
             widen(bounds, page, k, first);
             first = false;

@@ -232,7 +232,7 @@ fn slots_are_sorted_by_cluster_and_keep_what_they_hold() {
         store.cache().append(&k, &v, &(0..n as u32).collect::<Vec<_>>());
         let before: Vec<_> = (0..HEADS).map(|head| store.held(head)).collect();
         let sorted = 80;
-        for head in 0..HEADS {
+        for (head, before) in before.iter().enumerate() {
             let labels: Vec<u32> = (0..sorted).map(|_| random.below(7) as u32).collect();
             let (groups, wanted): (Vec<u32>, Vec<f32>) = ((0..8).map(|i| i % 3).collect(), random.floats(8));
             let mut order = [0; 8];
@@ -246,13 +246,13 @@ fn slots_are_sorted_by_cluster_and_keep_what_they_hold() {
             for (rank, &cluster) in order.iter().enumerate() {
                 assert_eq!(starts[rank] as usize, place);
                 for i in (0..sorted).filter(|&i| labels[i] == cluster) {
-                    let ((_, p, k, v), (slot, q, l, w)) = (&before[head][i], &after[place]);
+                    let ((_, p, k, v), (slot, q, l, w)) = (&before[i], &after[place]);
                     assert_eq!((*slot, p, k, v), (place, q, l, w));
                     place += 1;
                 }
             }
             assert_eq!(starts[8] as usize, sorted);
-            assert_eq!(before[head][sorted..], after[sorted..]);
+            assert_eq!(before[sorted..], after[sorted..]);
             let mut again = vec![0; sorted];
             clusters::label(&mut again, &starts);
             assert!(again
@@ -326,11 +326,13 @@ fn clusters_above_the_threshold_are_read() {
     }
 }
 
+/// First key, its position, size, samples, sum of values.
+type PlainCluster = (Vec<f32>, u32, u32, Vec<u32>, Vec<f64>);
+
 /// The plain sketch of one head.
 #[derive(Default)]
 struct PlainSketch {
-    /// First key, its position, size, samples, sum of values.
-    clusters: Vec<(Vec<f32>, u32, u32, Vec<u32>, Vec<f64>)>,
+    clusters: Vec<PlainCluster>,
     mu: f64,
     samples: Vec<u32>,
 }

@@ -30,7 +30,8 @@ pub fn below(region: &mut [u32], scores: &[f32], capacity: usize, range: Range, 
     for (h, mut head) in slots::heads(region, capacity).enumerate() {
         let scores = &scores[h * n_rows / n_kv_heads * capacity..][..capacity];
         for slot in (0..head.n_slots()).rev() {
-            if range.includes(head.positions()[slot]) && !(scores[slot] >= bound) {
+            let below = scores[slot] < bound || scores[slot].is_nan();
+            if below && range.includes(head.positions()[slot]) {
                 head.evict(slot);
             }
         }

@@ -123,10 +123,10 @@ mod tests {
         let mut mass = vec![1.0; capacity];
         // No draw is below 0: of rows 40, 41 and 42 two are probes.
         observe(&mut mass, &logits, &lse, &slots, &[40, 41, 42], Probes { from: 41, share: 0.0, seed: 1 });
-        for slot in 0..capacity {
+        for (slot, got) in mass.iter().enumerate() {
             let of = |place: usize| (row(place)[slot] as f64 - ln_sum(place)).exp() / n_heads as f64;
             let wanted = (0..n_heads * n_tokens).filter(|place| place % n_tokens > 0).map(of).sum::<f64>();
-            close(mass[slot], 1.0 + wanted, 1e-6);
+            close(*got, 1.0 + wanted, 1e-6);
         }
     }
 }

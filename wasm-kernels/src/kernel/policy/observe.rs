@@ -178,7 +178,7 @@ fn exponentiate(logits: &mut [f32], bound: f32, rate: f32) -> f32 {
 }
 
 /// 2^f for |f| <= 1/2, highest power first: a weighted minimax fit, to a relative 3e-6.
-const EXP2: [f32; 5] = [9.570_1e-3, 5.591_786e-2, 0.240_247_45, 0.693_121_8, 0.999_999_26];
+const EXP2: [f32; 5] = [9.570_1e-3, 5.591_786e-2, 0.240_247_45, 0.693_121_8, 0.999_999_3];
 
 /// `exponentiate` to a relative 2e-5, for weights that bear noise drawn no better.
 #[inline(never)]

@@ -13,7 +13,7 @@
 //!
 //! Source: AdaKV, arXiv 2407.11550 Algorithm 1.
 use super::select::{largest, thin, Candidates, Keep, FEW};
-use crate::kernel::kv::slots::{self, Head};
+use crate::kernel::kv::slots;
 use crate::simd::*;
 
 /// What stays of a layer.

@@ -226,7 +226,7 @@ fn an_echo_is_the_best_weight_in_a_repetition() {
         let n_heads = G * group;
         let (q, k) = (random.floats(n * n_heads * dim), random.floats(n * G * dim));
         let positions: Vec<u32> = (70..70 + n as u32).collect();
-        let angles: Vec<f64> = (0..rope_dims / 2).map(|i| n as f64 * 0.5f64.powi(i as i32)).collect();
+        let angles: Vec<f64> = (0..rope_dims / 2).map(|i| n as f64 * 0.5f64.powi(i)).collect();
         let pairs: Vec<[f64; 2]> = angles.iter().map(|a| [a.cos(), a.sin()]).collect();
         let table: Vec<f32> = pairs.iter().flatten().map(|&x| x as f32).collect();
         let slopes: Vec<f32> = (0..n_heads).map(|h| 0.02 * h as f32).collect();

@@ -323,7 +323,8 @@ fn a_cut_takes_what_lies_below_and_is_not_protected() {
             let (was, is) = (positions(&before, head), positions(&region, head));
             let mut n_held = 0;
             for s in 0..CAPACITY {
-                let below = !(scores[head * (n_rows - 1) * CAPACITY + s] >= 0.25);
+                let score = scores[head * (n_rows - 1) * CAPACITY + s];
+                let below = score < 0.25 || score.is_nan();
                 let leaves = was[s] >= 3 && was[s] < 140 && below;
                 assert_eq!(is[s], if leaves { EMPTY } else { was[s] });
                 n_held += (is[s] != EMPTY) as usize;

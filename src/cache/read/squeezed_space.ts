@@ -1,0 +1,78 @@
+/**
+ * Where the index of a fixed prefix lies.
+ *
+ * @module
+ */
+import type { Floats, LayerCache, Layout, Words } from "../../memory/handles.ts";
+import { layActive } from "./active.ts";
+
+/** Clusters of `n` points. */
+export function clustersOf(share: number, n: number): number {
+  return share === 0 ? 0 : Math.max(1, Math.floor(share * n));
+}
+
+/** What the index of a layer lies in. */
+export interface SqueezedState {
+  /** `[G, k, d]`, `[G, k + 1]`, of both levels. */
+  readonly centroids: Floats;
+  readonly starts: Words;
+  readonly coarseCentroids: Floats;
+  readonly coarseStarts: Words;
+}
+
+/** What layers share while an index is made and read. */
+export interface SqueezedScratch {
+  /** Probabilities `[G, k]`, and logits `[2 k]`. */
+  readonly scores: Floats;
+  readonly coarseScores: Floats;
+  readonly logits: Floats;
+  /** Of one KV head: directions `[n, d]`, centres `[k, d]`, distances `[n]`; of all: labels `[G, n]`. */
+  readonly rows: Floats;
+  readonly centres: Floats;
+  readonly distances: Floats;
+  readonly labels: Words;
+  /** Order of clusters `[k]`, and the coarse cluster of each `[G, k]`. */
+  readonly order: Words;
+  readonly groups: Words;
+}
+
+/** Lays out the index of a prefix of which at most `n` tokens are clustered. */
+export function laySqueezed(
+  layers: readonly LayerCache[],
+  kv: Layout,
+  n: number,
+  share: number,
+  coarse: number,
+): LayerCache[] {
+  const [{ nKvHeads, keyDim }] = layers;
+  const [k, kCoarse] = [clustersOf(share, n), clustersOf(coarse, n)];
+  const active = layActive(layers, kv);
+  const scratch = {
+    scores: kv.floats(nKvHeads * k),
+    coarseScores: kv.floats(nKvHeads * kCoarse),
+    logits: kv.floats(2 * k),
+    rows: kv.floats(n * keyDim),
+    centres: kv.floats(k * keyDim),
+    labels: kv.words(nKvHeads * n),
+    distances: kv.floats(Math.max(n, k)),
+    order: kv.words(k),
+    groups: kv.words(nKvHeads * k),
+  };
+  return layers.map((cache) => {
+    const state = {
+      centroids: kv.floats(nKvHeads * k * keyDim),
+      starts: kv.words(nKvHeads * (k + 1)),
+      coarseCentroids: kv.floats(nKvHeads * kCoarse * keyDim),
+      coarseStarts: kv.words(nKvHeads * (kCoarse + 1)),
+      // What calibrating queries want, in place of which nothing has to be kept afterwards.
+      wanted: kv.floats(nKvHeads * k),
+      coarseWanted: kv.floats(nKvHeads * kCoarse),
+    };
+    return Object.freeze({
+      ...cache,
+      active,
+      state: { ...cache.state, ...state },
+      scratch: { ...cache.scratch, ...scratch },
+    });
+  });
+}
