@@ -150,6 +150,25 @@ function print({ system, share, bytes, prefill, decode, tasks }: Row): void {
   );
 }
 
+/** Writes what there is so far: a run takes long. */
+async function record(): Promise<void> {
+  if (args.record === undefined) return;
+  const head = ["system", "share", "bytes", "allocated_bytes", "prefill", "decode"]
+    .concat(TASKS.flatMap(({ name }) => [`${name}_loss`, `${name}_interval`, `${name}_hits`]));
+  const lines = rows.map(({ system, share, bytes, allocatedBytes, prefill, decode, tasks }) =>
+    [
+      `"${system}"`,
+      share ?? "",
+      bytes,
+      allocatedBytes,
+      prefill.toFixed(0),
+      decode.toFixed(0),
+      ...TASKS.flatMap(({ name }) => Object.values(tasks[name]).map((value) => value.toFixed(4))),
+    ].join(",")
+  );
+  await Deno.writeTextFile(args.record, [head.join(","), ...lines].join("\n") + "\n");
+}
+
 const rows: Row[] = [];
 for (const system of SYSTEMS.filter(({ name }) => chosen === undefined || chosen.includes(name))) {
   for (const share of system.options.policy === undefined ? [null] : shares) {
@@ -166,22 +185,7 @@ for (const system of SYSTEMS.filter(({ name }) => chosen === undefined || chosen
     ).find((share) => done.bytes <= share * whole * 1.01) ?? null;
     rows.push({ ...done, share: fits });
     if (!args.json) print(rows.at(-1)!);
+    await record();
   }
 }
 if (args.json) console.log(JSON.stringify({ wholeBytes: whole, rows }, null, 2));
-if (args.record !== undefined) {
-  const head = ["system", "share", "bytes", "allocated_bytes", "prefill", "decode"]
-    .concat(TASKS.flatMap(({ name }) => [`${name}_loss`, `${name}_interval`, `${name}_hits`]));
-  const lines = rows.map(({ system, share, bytes, allocatedBytes, prefill, decode, tasks }) =>
-    [
-      `"${system}"`,
-      share ?? "",
-      bytes,
-      allocatedBytes,
-      prefill.toFixed(0),
-      decode.toFixed(0),
-      ...TASKS.flatMap(({ name }) => Object.values(tasks[name]).map((value) => value.toFixed(4))),
-    ].join(",")
-  );
-  await Deno.writeTextFile(args.record, [head.join(","), ...lines].join("\n") + "\n");
-}

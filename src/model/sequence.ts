@@ -180,6 +180,19 @@ export class Sequence {
    *
    * @param options.onProgress Counts tokens read, and each token a second time as the index is made.
    * @throws {OptionError} When the reader makes none, the sequence is not empty, or the prefix is too short or too long.
+   *
+   * @example
+   * ```ts
+   * import { generate, loadModel } from "@locket/locket";
+   *
+   * const read = "squeezed:window=16,share=0.1";
+   * const model = await loadModel("models/locket-books-q8_0.gguf", { context: 256, read });
+   * const sequence = model.sequence();
+   * await sequence.squeeze(model.tokenizer.encode("The old house stood at the end of the lane. ".repeat(8)));
+   * const { text } = await generate(sequence, "And then", { maxTokens: 8 }).result();
+   * console.log(text);
+   * model.dispose();
+   * ```
    */
   async squeeze(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
     this.#check(ids);
