@@ -1,13 +1,13 @@
 /**
  * Draws what `bench/quality.ts` and `bench/policies_bench.ts` recorded, as SVG, and prints it as tables.
  *
- *   deno run -A bench/plot_policies.ts quality RECORD.csv FOLDER
+ *   deno run -A bench/plot_policies.ts quality RECORD.csv FOLDER [NAME]   NAME-text.svg and so on, by default quality
  *   deno run -A bench/plot_policies.ts speed RECORD.csv FOLDER
  */
 import { compile, type TopLevelSpec } from "vega-lite";
 import { parse, View } from "vega";
 
-const [kind, record, folder] = Deno.args;
+const [kind, record, folder, name = "quality"] = Deno.args;
 if (folder === undefined) {
   console.log("usage: deno run -A bench/plot_policies.ts quality|speed RECORD.csv FOLDER");
   Deno.exit(1);
@@ -43,14 +43,16 @@ if (kind === "quality") {
     text: "Continuation: nats per token more than with the full cache",
     again: "A passage again: nats per token more than with the full cache",
     facts: "Planted keys: answers right, of all",
+    passkey: "Passkey: answers right, of all",
   };
   for (const task of distinct("task")) {
-    const field = task === "facts" ? "hits" : "loss";
+    const asks = task === "facts" || task === "passkey";
+    const field = asks ? "hits" : "loss";
     const cell = (policy: string, budget: string) => {
       const row = kept.find((row) => row.policy === policy && row.budget === budget && row.task === task);
       if (row === undefined) return "";
       const loss = `${Number(row.loss).toFixed(2)} ± ${Number(row.loss_interval).toFixed(2)}`;
-      return task === "facts" ? `${Math.round(100 * Number(row.hits))} % (${loss})` : loss;
+      return asks ? `${Math.round(100 * Number(row.hits))} % (${loss})` : loss;
     };
     const policies = [...new Set(kept.map(({ policy }) => policy))];
     console.log(`${titles[task]}\n`);
@@ -60,7 +62,7 @@ if (kind === "quality") {
     );
     const values = kept.filter((row) => row.task === task)
       .map((row) => ({ policy: row.policy, budget: Number(row.budget), value: Number(row[field]) }));
-    await draw(`quality-${task}`, {
+    await draw(`${name}-${task}`, {
       width: 560,
       height: 300,
       background: "white",
@@ -77,7 +79,7 @@ if (kind === "quality") {
         y: {
           field: "value",
           type: "quantitative",
-          title: task === "facts" ? "share of answers" : "nats per token",
+          title: asks ? "share of answers" : "nats per token",
         },
         color: { field: "policy", type: "nominal", legend: { labelLimit: 300 } },
       },

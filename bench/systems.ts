@@ -108,9 +108,9 @@ async function row({ name, options, draws }: System, share: number | null): Prom
     const { policy } = options;
     runs.push(
       await run({
+        ...(policy !== undefined && { prefill: args.prefill as "whole" | "streaming" }),
         ...options,
         ...(share !== null && { budget: `${Math.floor(share * whole)}B` }),
-        ...(policy !== undefined && { prefill: args.prefill as "whole" | "streaming" }),
         ...(seed !== undefined && { policy: seeded(policy as string, seed) }),
       }),
     );

@@ -68,12 +68,20 @@ function optimise(wasm: Uint8Array): Uint8Array {
       binaryen.Features.MutableGlobals | binaryen.Features.SignExt | binaryen.Features.NontrappingFPToInt |
       binaryen.Features.BulkMemoryOpt | binaryen.Features.Multivalue,
   );
-  // What level 3 does more makes the code larger and, translated by V8, no faster.
+  const names = Array.from(
+    { length: module.getNumFunctions() },
+    (_, i) => binaryen.getFunctionInfo(module.getFunctionByIndex(i)).name,
+  );
   binaryen.setOptimizeLevel(2);
   binaryen.setShrinkLevel(0);
   // A function that one other calls stays apart if the kernel says so: in one too large, V8 keeps no sums in registers.
   binaryen.setOneCallerInlineMaxSize(20);
   module.optimize();
+  // What level 3 does more is code, and no speed but here: V8 keeps more of these loops in registers.
+  binaryen.setOptimizeLevel(3);
+  for (const name of names.filter((name) => /matvec::dot|matmul::tokens/.test(name))) {
+    module.optimizeFunction(name);
+  }
   try {
     return module.emitBinary();
   } finally {

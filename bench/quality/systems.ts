@@ -53,7 +53,8 @@ export const SYSTEMS: readonly System[] = [
   policy("sepllm"),
   policy("anchor"),
   policy("k_center"),
-  policy("subgen", true),
+  // Its sketch is laid out with the slots, and read as they are only if all of them fit into the bytes.
+  { name: "subgen, streamed", options: { policy: "subgen", prefill: "streaming", chunk: 16 }, draws: true },
   policy("cascading"),
   policy("zipvl:recent=16,random=16", true),
   beside("h2o", { victims: "mass_fold" }, "mass_fold"),

@@ -33,7 +33,11 @@ const command: Command = {
     const text = await readFileOption(args, "text-file");
     if (text === undefined) throw new OptionError("text-file", "", "a text file");
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
-    const { nll, tokens, kvBytes } = await score(model, text, AXES.some((name) => args.string(name) !== undefined));
+    const { nll, tokens, kvBytes } = await score(
+      model,
+      text,
+      AXES.some((name) => args.string(name) !== undefined),
+    );
     if (tokens === 0) throw new OptionError("text-file", text, "a text of two tokens at least");
     const mean = nll / tokens;
     const perplexity = Math.exp(mean);

@@ -61,7 +61,9 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
           if (pass === undefined) continue;
           compared++;
           pass.out.forEach((rows, i) =>
-            rows.forEach((wanted, h) => assertClose(out[i][h], wanted, 1e-5, `out of ${first + i}, head ${h}`))
+            rows.forEach((wanted, h) =>
+              assertClose(out[i][h], wanted, 1e-5, `out of ${first + i}, head ${h}`)
+            )
           );
           for (let head = 0; head < kv_heads; head++) {
             const oldestFirst = [...pass.rings[head]].reverse().flat();
@@ -83,7 +85,8 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
   }
 
   Deno.test({
-    name: `cascade.json, tiny: a better token takes the newest place of a ring that does not take all (${binary})`,
+    name:
+      `cascade.json, tiny: a better token takes the newest place of a ring that does not take all (${binary})`,
     ignore: !present,
     fn: async () => {
       const { given: { score }, expected } = file!.tiny;
@@ -111,9 +114,14 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
 
 Deno.test("cut back and read again, a cascade holds what it held", async () => {
   const random = (seed: number): Heads => [
-    Array.from({ length: 200 }, (_, t) =>
-      Array.from({ length: 8 }, (_, i) => Math.sin(seed * 1e4 + t * 37.7 + i * 91.3) * 3)),
-    Array.from({ length: 200 }, (_, t) => Array.from({ length: 8 }, (_, i) => Math.sin(seed + t * 11.1 + i) * 3)),
+    Array.from(
+      { length: 200 },
+      (_, t) => Array.from({ length: 8 }, (_, i) => Math.sin(seed * 1e4 + t * 37.7 + i * 91.3) * 3),
+    ),
+    Array.from(
+      { length: 200 },
+      (_, t) => Array.from({ length: 8 }, (_, i) => Math.sin(seed + t * 11.1 + i) * 3),
+    ),
   ];
   const [q, k, v] = [random(1), random(2), random(3)];
   const options = { policy: "cascading:sinks=2,buffers=3", budget: 32, ropeBase: 10000, chunk: 8 };
