@@ -24,7 +24,7 @@ import { readStorage } from "./storage/mod.ts";
 export interface CacheOptions extends AxisOptions {
   /**
    * What stays in the cache: `NAME[:key=value,…]` as `deno task policies` lists them, or a policy of one's own.
-   * Default `full`: everything.
+   * Default `full`: everything. `auto` with a budget in bytes: what loses least in them.
    */
   readonly policy?: string | Policy;
   /** Up to 1 a share of the prompt, above slots per layer and KV head, as `24MB` bytes of a sequence. Default 0.5. */

@@ -108,7 +108,7 @@ function report({ model, loadMs }: Loaded, sequence: Sequence, result: Generatio
     kept,
   } = sequence
     .cache();
-  const { caches, books } = model.plan;
+  const { caches, books, automatic } = model.plan;
   return {
     prompt_tokens: result.promptTokens,
     tokens: result.tokens,
@@ -134,6 +134,7 @@ function report({ model, loadMs }: Loaded, sequence: Sequence, result: Generatio
       storage,
       storage_params: caches.storage.params,
       read,
+      ...(automatic !== null && { reason: automatic.reason }),
       capacity,
       slots,
       peak_slots: peakSlots,

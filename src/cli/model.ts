@@ -15,6 +15,7 @@ import type { Arguments } from "./args.ts";
 import { readCalibrationFile } from "./calibration.ts";
 import { modelInput } from "./model_input.ts";
 import { progressBar } from "./progress.ts";
+import { writeError } from "./host.ts";
 
 /** Options of every command that plans or loads. */
 export const PLAN_OPTIONS = {
@@ -26,7 +27,7 @@ export const PLAN_OPTIONS = {
   },
   "policy": {
     value: "NAME[:KEY=VALUE,…]",
-    help: "What stays in the cache (default: full; `deno task policies` lists them)",
+    help: "What stays in the cache (default: full; see `deno task policies`), or auto, by bytes",
   },
   "budget": {
     value: "SIZE",
@@ -55,7 +56,7 @@ export const PLAN_OPTIONS = {
   },
   "positions": {
     value: "KIND",
-    help: "original: those of the text; compact: those in the cache, for texts beyond the model's context",
+    help: "original: those of the text; compact: those in the cache, for endless texts",
   },
 };
 
@@ -111,7 +112,11 @@ export async function load(args: Arguments, more: LoadModelOptions = {}): Promis
   const bar = await progressBar();
   try {
     const model = await loadModel(modelInput(args.string("model")), { ...options, onProgress: bar.show });
-    return { model, loadMs: performance.now() - start };
+    const loadMs = performance.now() - start;
+    bar.stop();
+    const { automatic } = model.plan;
+    if (automatic !== null) writeError(`policy auto: ${automatic.reason}\n`);
+    return { model, loadMs };
   } finally {
     bar.stop();
   }

@@ -64,9 +64,7 @@ type Params = Readonly<Record<string, Param>>;
 
 const command: Command = {
   name: "policies",
-  summary:
-    "Lists the policies that decide what stays in the cache, how it can be stored and what of it be read, " +
-    "with parameters, sources and costs, and what goes with what.",
+  summary: "Lists what decides on the cache, with parameters, sources and costs, and what goes with what.",
   options: { "json": { help: "Print one JSON array instead" } },
   example: "deno task policies --json",
 

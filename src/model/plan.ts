@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Automatic, chooseAutomatically } from "../cache/auto.ts";
 import { type CacheOptions, type CachePlan, layCaches, planCache } from "../cache/cache_plan.ts";
 import { type KvTypeName, type KvTypes, kvTypes } from "../cache/kv_cache.ts";
 import { layScores, layScratch, type PolicyScratch } from "../cache/policy_space.ts";
@@ -65,6 +66,8 @@ export interface ModelPlan extends MemoryPlan {
   readonly context: number;
   readonly kvType: KvTypes;
   readonly caches: CachePlan;
+  /** What the policy `auto` has chosen, and why. */
+  readonly automatic: Automatic | null;
   readonly outputRows: number;
   readonly weights: Weights;
   /** Space for `repack` while weights load; the prompt's workspace lies there later. */
@@ -130,7 +133,10 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
       "what `deno task calibrate` made of this one",
     );
   }
-  const caches = planCache(hparams, kvType, { ...options, policy, calibration }, chunk, context);
+  const planCaches = (more: CacheOptions) =>
+    planCache(hparams, kvType, { calibration, ...more }, chunk, context);
+  const automatic = policy === "auto" ? chooseAutomatically(options, planCaches, cacheBytes) : null;
+  const caches = planCaches(automatic?.options ?? { ...options, policy, calibration });
   checkReach(hparams.nContext, context, caches);
 
   /** Lays all that follows the vocabulary; first from nowhere for its sizes, then in its place. */
@@ -183,7 +189,7 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     ...Object.entries(sizes).map(([name, { bytes }]) => ({ name, bytes })),
   ], options.maxBytes);
   const { handles } = lay((region) => new Layout(region in sizes ? regionOffset(plan, region) : 0));
-  return { ...plan, ...handles, hparams, context, kvType, caches, outputRows, weights };
+  return { ...plan, ...handles, hparams, context, kvType, caches, automatic, outputRows, weights };
 }
 
 /**
@@ -198,6 +204,14 @@ function checkReach(nContext: number, context: number, { positions, capacities }
       `slots for budget and chunk within the model's context of ${nContext}, for a text beyond it`;
     throw new OptionError("budget", `${slots} slots`, wanted);
   }
+}
+
+/** Bytes of the caches of one sequence. */
+function cacheBytes(caches: CachePlan): number {
+  const layout = new Layout(0);
+  layCaches(caches, layout, layout);
+  layScores(caches, layout);
+  return layout.bytes;
 }
 
 function within(option: string, value: number, most: number): number {

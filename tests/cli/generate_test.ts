@@ -28,13 +28,14 @@ Deno.test("generate --json has the promised shape", async () => {
   const { wasm_bytes, regions } = report.memory;
   assertEquals(Object.keys(regions[0]), ["name", "bytes"]);
   assertEquals(regions.reduce((sum: number, { bytes }: { bytes: number }) => sum + bytes, 0), wasm_bytes);
-  assertEquals(Object.keys(report.cache).slice(0, 10), [
+  assertEquals(Object.keys(report.cache).slice(0, 11), [
     "policy",
     "params",
     "budget_rule",
     "victims",
     "positions",
     "storage",
+    "storage_params",
     "read",
     "capacity",
     "slots",
