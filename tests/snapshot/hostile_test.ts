@@ -242,7 +242,8 @@ Deno.test("whatever a sealed snapshot says: refused with nothing changed, or res
     const forgery = fc.record({
       heads: fc.array(fc.tuple(fc.nat(all.length - 1), value), { maxLength: 2 }),
       words: fc.array(fc.tuple(fc.nat(1000), fc.integer({ min: 0, max: 60 })), { maxLength: 3 }),
-      swap: fc.boolean(),
+      // Sections out of order are refused whatever they hold.
+      swap: fc.nat(9).map((n) => n === 0),
     });
     await fc.assert(
       fc.asyncProperty(forgery, async ({ heads, words, swap }) => {
@@ -280,7 +281,7 @@ Deno.test("whatever a sealed snapshot says: refused with nothing changed, or res
     );
     assertEquals(model.brokenGuards(), []);
   }
-  assert(refused > 50 && restored > 50, `${refused} refused, ${restored} restored`);
+  assert(refused > 50 && restored > 25, `${refused} refused, ${restored} restored`);
 });
 
 Deno.test("a session's text and note are checked like all the rest", async () => {
