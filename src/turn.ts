@@ -51,3 +51,11 @@ export function dueTurn(): Promise<void> | undefined {
     lastTurn = performance.now();
   });
 }
+
+/** Gives the event loop its turn when one is due, and then looks whether to go on. */
+export async function pause(signal: AbortSignal | undefined): Promise<void> {
+  const turn = dueTurn();
+  if (turn === undefined) return;
+  await turn;
+  signal?.throwIfAborted();
+}

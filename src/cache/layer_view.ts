@@ -109,9 +109,13 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   }
 
   add(options: Partial<ObserveOptions> = PLAIN): void {
+    this.#observe(this.space.scores[this.layer], options === PLAIN ? PLAIN : { ...PLAIN, ...options });
+  }
+
+  #observe(scores: Floats, options: ObserveOptions): void {
     const { logSums, positions, first } = this.#rows!;
     this.rules.kernels.policy.observe(
-      this.space.scores[this.layer],
+      scores,
       this.space.scratch.logits,
       logSums,
       this.#cache,
@@ -120,27 +124,15 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
       this.nTokens,
       this.nHeads,
       this.layer,
-      options === PLAIN ? PLAIN : { ...PLAIN, ...options },
+      options,
       this.given,
     );
   }
 
   average({ beta, sinks }: { beta: number; sinks: number }): void {
     const { rules: { kernels }, space: { scratch, scores } } = this;
-    const { logSums, positions, first } = this.#rows!;
-    kernels.policy.observe(
-      scratch.gathered!,
-      scratch.logits,
-      logSums,
-      this.#cache,
-      positions,
-      first,
-      this.nTokens,
-      this.nHeads,
-      this.layer,
-      { ...PLAIN, decay: beta },
-      this.given,
-    );
+    const { first } = this.#rows!;
+    this.#observe(scratch.gathered!, { ...PLAIN, decay: beta });
     if (first + this.nTokens < this.passTokens) return;
     const kept = beta ** this.passTokens;
     kernels.cascade.average(

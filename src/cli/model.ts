@@ -13,9 +13,9 @@ import { loadModel, type LoadModelOptions } from "../runtime/load_model.ts";
 import { openSource } from "../runtime/open_source.ts";
 import type { Arguments } from "./args.ts";
 import { readCalibrationFile } from "./calibration.ts";
+import { writeError } from "./host.ts";
 import { modelInput } from "./model_input.ts";
 import { progressBar } from "./progress.ts";
-import { writeError } from "./host.ts";
 
 /** Options of every command that plans or loads. */
 export const PLAN_OPTIONS = {
@@ -110,14 +110,10 @@ export async function load(args: Arguments, more: LoadModelOptions = {}): Promis
   const options = { ...planOptions(args), calibration, ...more };
   const start = performance.now();
   const bar = await progressBar();
-  try {
-    const model = await loadModel(modelInput(args.string("model")), { ...options, onProgress: bar.show });
-    const loadMs = performance.now() - start;
-    bar.stop();
-    const { automatic } = model.plan;
-    if (automatic !== null) writeError(`policy auto: ${automatic.reason}\n`);
-    return { model, loadMs };
-  } finally {
-    bar.stop();
-  }
+  const loading = loadModel(modelInput(args.string("model")), { ...options, onProgress: bar.show });
+  const model = await loading.finally(() => bar.stop());
+  const loadMs = performance.now() - start;
+  const { automatic } = model.plan;
+  if (automatic !== null) writeError(`policy auto: ${automatic.reason}\n`);
+  return { model, loadMs };
 }

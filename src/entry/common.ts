@@ -33,7 +33,8 @@ export type { SessionStore, SnapshotChunks } from "../stores/store.ts";
 
 export type { Model } from "../model/engine.ts";
 export type { ModelPlan, PlanOptions } from "../model/plan.ts";
-export type { PrefillOptions, Sequence } from "../model/sequence.ts";
+export type { PrefillOptions } from "../model/prompt.ts";
+export type { Sequence } from "../model/sequence.ts";
 export type { CacheReport, KeptShare } from "../cache/cache_report.ts";
 export type { CacheOptions } from "../cache/cache_plan.ts";
 export type { HeldTokens } from "../cache/cache_keeper.ts";

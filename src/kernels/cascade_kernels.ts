@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Floats, LayerCache } from "../memory/handles.ts";
+import { check } from "./arguments.ts";
 import type { KernelExports } from "./exports.ts";
 
 /** Words per KV head of what a cascade keeps: the number of sinks it holds, then of tokens in each ring. */
@@ -17,10 +17,6 @@ export interface CascadeForm {
   readonly rings: number;
   /** Of each ring. */
   readonly size: number;
-}
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
 
 /** Typed calls of one instance's kernels; the caches have `ranks` and `rings`. */

@@ -4,16 +4,12 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Bytes, Floats, LayerCache, Words } from "../memory/handles.ts";
+import { check } from "./arguments.ts";
 import type { KernelExports } from "./exports.ts";
 
 /** Words of a codec's header. */
 export const CODEC_HEADER = 24;
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
-}
 
 /** Points that codebooks are learned from, of all KV heads of one layer's keys or values. */
 export interface BookTraining {

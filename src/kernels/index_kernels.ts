@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Bytes, Floats, LayerCache, Words } from "../memory/handles.ts";
+import { check, offsetOf } from "./arguments.ts";
 import type { KernelExports } from "./exports.ts";
 
 /** Steps of k-means. */
@@ -68,10 +68,6 @@ export interface GivenDraws {
 /** Pages of a KV head that there is room for: whole groups of four. */
 export function pagesOf(capacity: number, page: number): number {
   return 4 * Math.ceil(capacity / page / 4);
-}
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
 
 /** Words and floats of one KV head's sketch, as the kernels lay it out. */
@@ -247,8 +243,8 @@ export class IndexKernels {
       starts.offset,
       labels.offset,
       order.offset,
-      groups === null ? 0 : groups.offset,
-      wanted === null ? 0 : wanted.offset,
+      offsetOf(groups),
+      offsetOf(wanted),
       n,
       k,
       nKvHeads,
@@ -309,7 +305,7 @@ export class IndexKernels {
       logits.offset,
       centroids.offset,
       fine.starts.offset,
-      coarse === null ? 0 : coarse.starts.offset,
+      offsetOf(coarse?.starts),
       q.offset + 4 * first * nHeads * dim,
       n,
       nHeads,
@@ -407,7 +403,7 @@ export class IndexKernels {
       keys.offset,
       values.offset,
       slots.offset,
-      given === null ? 0 : given.values.offset,
+      offsetOf(given?.values),
       before,
       nKvHeads,
       keyDim,

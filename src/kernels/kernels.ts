@@ -7,6 +7,7 @@
  */
 import { KernelError } from "../error.ts";
 import type { Bytes, Floats, LayerCache, Matrix, Words } from "../memory/handles.ts";
+import { check, offsetOf } from "./arguments.ts";
 import { CodecKernels } from "./codec_kernels.ts";
 import { CascadeKernels } from "./cascade_kernels.ts";
 import type { KernelExports } from "./exports.ts";
@@ -26,15 +27,6 @@ export const ROPE_STYLE = { adjacent: 0, half: 1 } as const;
 
 /** What workerd writes when CPU time is nearly used up: SIGXCPU. */
 const CPU_WARNING = 24;
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
-}
-
-/** Offset of what may be absent. */
-function offsetOf(handle: { readonly offset: number } | undefined): number {
-  return handle === undefined ? 0 : handle.offset;
-}
 
 /** Typed calls of one instance's kernels. T tokens, R rows, C columns, H heads, G KV heads, d head width. */
 export class Kernels {
@@ -124,7 +116,7 @@ export class Kernels {
     check(out.length >= nTokens * n, "layernorm", "out");
     check(x.length >= (row + nTokens) * n, "layernorm", "x");
     check(bias === null || bias.length === n, "layernorm", "bias");
-    const biasOffset = bias === null ? 0 : bias.offset;
+    const biasOffset = offsetOf(bias);
     this.#raw.layernorm(out.offset, x.offset + 4 * row * n, weight.offset, biasOffset, nTokens, n, eps);
   }
 
@@ -283,18 +275,18 @@ export class Kernels {
     );
     this.#raw.attend(
       out.offset + 4 * first * nHeads * valueDim,
-      scores === null ? 0 : scores.offset,
+      offsetOf(scores),
       lse.offset,
       q.offset + 4 * first * nHeads * keyDim,
       cache.keys.offset,
       cache.values.offset,
       cache.slots.offset,
       positions.offset + 4 * first,
-      slopes === null ? 0 : slopes.offset,
+      offsetOf(slopes),
       offsetOf(bias),
       offsetOf(active),
       offsetOf(ranks),
-      rotation === undefined ? 0 : rotation.table.offset,
+      offsetOf(rotation?.table),
       offsetOf(cache.codec),
       nTokens,
       nHeads,

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
+import { check } from "./arguments.ts";
 import type { KernelExports } from "./exports.ts";
 
 /** Which rows between two positions are probes. */
@@ -17,10 +17,6 @@ export interface Probes {
   /** Share of the others, drawn by seed and position. */
   readonly share: number;
   readonly seed: number;
-}
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
 
 /** Typed calls of one instance's kernels. T tokens, H heads. */

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
+import { check, offsetOf } from "./arguments.ts";
 import type { KernelExports } from "./exports.ts";
 
 /** Ids of what may be added to logits before they become scores. */
@@ -38,10 +38,6 @@ export const MIN_TAU = 0.5;
 export interface GivenNoise {
   readonly values: Floats;
   readonly stride: number;
-}
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
 
 /** Typed calls of one instance's policy kernels. */
@@ -79,7 +75,7 @@ export class PolicyKernels {
       lse.offset,
       slots.offset,
       positions.offset + 4 * first,
-      given === null ? 0 : given.values.offset,
+      offsetOf(given?.values),
       rows(scores, cache),
       nTokens,
       nHeads,
@@ -131,7 +127,7 @@ export class PolicyKernels {
     const { slots, nKvHeads, capacity } = cache;
     check(scores === null || nRows === 1 || nRows === nKvHeads, "policy_select", "rows");
     check(scores === null || scores.length >= nRows * capacity, "policy_select", "scores");
-    const offset = scores === null ? 0 : scores.offset;
+    const offset = offsetOf(scores);
     this.#raw.policy_select(
       slots.offset,
       offset,

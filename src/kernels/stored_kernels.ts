@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
+import { check, offsetOf } from "./arguments.ts";
 import type { KernelExports } from "./exports.ts";
 
 /** Ids of the measures of keys: minus the cosine with their mean direction, minus the length. */
@@ -25,10 +25,6 @@ export interface MeanTurn {
 /** Floats of the statistics of one query head: count, mean, and half of the covariance. */
 export function statistics(dim: number): number {
   return 1 + dim + dim * (dim + 1) / 2;
-}
-
-function check(fits: boolean, kernel: string, what: string): void {
-  if (!fits) throw new KernelError(`${what} does not fit the other arguments`, kernel);
 }
 
 /** Typed calls of one instance's kernels. */
@@ -105,9 +101,9 @@ export class StoredKernels {
       values.offset,
       slots.offset,
       stats.offset,
-      turn === null ? 0 : turn.table.offset,
-      bias === undefined ? 0 : bias.offset,
-      slopes === null ? 0 : slopes.offset,
+      offsetOf(turn?.table),
+      offsetOf(bias),
+      offsetOf(slopes),
       nHeads,
       nKvHeads,
       keyDim,
@@ -152,8 +148,8 @@ export class StoredKernels {
       positions.offset,
       keys.offset,
       slots.offset,
-      turn === null ? 0 : turn.table.offset,
-      slopes === null ? 0 : slopes.offset,
+      offsetOf(turn?.table),
+      offsetOf(slopes),
       n,
       nHeads,
       nKvHeads,
@@ -189,7 +185,7 @@ export class StoredKernels {
     this.#raw.policy_join(
       keys.offset,
       values.offset,
-      scores === null ? 0 : scores.offset,
+      offsetOf(scores),
       scores === null ? 0 : bias!.offset,
       before.offset,
       slots.offset,

@@ -4,7 +4,7 @@
  * @module
  */
 import { OptionError } from "../error.ts";
-import { dueTurn } from "../turn.ts";
+import { pause } from "../turn.ts";
 import type { Sequence } from "./sequence.ts";
 
 /** A continuation's loss, in nats, over so many tokens. */
@@ -36,8 +36,7 @@ export async function scoreContinuation(
     visit?.(nll, i);
     // What follows the last token is not asked.
     if (i + 1 < continuation.length) sequence.decode(continuation[i]);
-    await dueTurn();
-    signal?.throwIfAborted();
+    await pause(signal);
   }
   return { nll: sum, tokens: continuation.length };
 }

@@ -133,10 +133,10 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
       "what `deno task calibrate` made of this one",
     );
   }
-  const planCaches = (more: CacheOptions) =>
-    planCache(hparams, kvType, { calibration, ...more }, chunk, context);
+  const planCaches = (chosen: CacheOptions) =>
+    planCache(hparams, kvType, { ...chosen, calibration }, chunk, context);
   const automatic = policy === "auto" ? chooseAutomatically(options, planCaches, cacheBytes) : null;
-  const caches = planCaches(automatic?.options ?? { ...options, policy, calibration });
+  const caches = planCaches(automatic?.options ?? { ...options, policy });
   checkReach(hparams.nContext, context, caches);
 
   /** Lays all that follows the vocabulary; first from nowhere for its sizes, then in its place. */

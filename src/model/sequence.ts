@@ -4,84 +4,52 @@
  *
  * @module
  */
-import { CacheKeeper, type HeldTokens } from "../cache/cache_keeper.ts";
-import { openCaches } from "../cache/cache_plan.ts";
+import type { HeldTokens } from "../cache/cache_keeper.ts";
 import { type CacheReport, reportCache } from "../cache/cache_report.ts";
-import type { KvStorage } from "../cache/storage.ts";
-import { CpuLimitError, OptionError } from "../error.ts";
-import { asKernelError } from "../kernels/kernels.ts";
+import { OptionError } from "../error.ts";
 import { KernelRow } from "../sample/kernel_row.ts";
 import type { LogitsRow } from "../sample/logits.ts";
 import { logits } from "../snapshot/cache_sections.ts";
 import type { Section } from "../snapshot/section.ts";
-import { type Chunks, restoreBytes, restoreChunks } from "../snapshot/snapshot.ts";
+import type { Chunks } from "../snapshot/snapshot.ts";
 import { inChunks } from "../snapshot/write.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
-import { dueTurn } from "../turn.ts";
-import { addHidden, attention, embed, feedForward, outputLogits, type Part } from "./forward.ts";
+import { decodeStep } from "./decode_step.ts";
 import type { SequencePlan } from "./plan.ts";
+import { meaning, prefill, type PrefillOptions, score, squeeze } from "./prompt.ts";
+import { RunningText } from "./running_text.ts";
 import { SequenceSnapshots } from "./sequence_snapshots.ts";
 import type { Shared } from "./shared.ts";
 
-export interface PrefillOptions {
-  /** Aborting it rejects with its reason. The tokens of chunks that were done stay. */
-  readonly signal?: AbortSignal;
-  /** Called after every chunk with the tokens done and wanted. */
-  readonly onProgress?: (progress: { done: number; total: number }) => void;
-}
-
 /** A text that is being read or written. One call at a time: await `prefill` and `score` before the next. */
 export class Sequence {
-  readonly #shared: Shared;
-  readonly #plan: SequencePlan;
-  readonly #storage: KvStorage;
-  /** None: everything stays. */
-  readonly #keeper: CacheKeeper | null;
-  /** Its token among those of several sequences, by its place there. */
-  readonly #stepParts: readonly Part[];
+  readonly #text: RunningText;
+  readonly #snapshots: SequenceSnapshots;
   /** What a sampler sees of the logits after the last token read. */
   readonly row: LogitsRow;
-  readonly #snapshots: SequenceSnapshots;
-  #position = 0;
   #state: "idle" | "busy" | "released" = "idle";
-  #cpuWarned = false;
 
   /** Use `Model.sequence`. */
   constructor(shared: Shared, plan: SequencePlan) {
     const { arena, network: { kernels, hparams }, survivors } = shared;
-    this.#shared = shared;
-    this.#plan = plan;
     this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
-    this.#storage = openCaches(shared.caches, shared.network, plan.cache);
-    this.#keeper = shared.caches.policy === null ? null : new CacheKeeper(
-      shared.network,
-      plan.cache,
-      { ...shared.caches, policy: shared.caches.policy },
-      { scores: plan.scores, scratch: shared.policyScratch! },
-    );
-    this.#snapshots = new SequenceSnapshots(shared, plan, this.#keeper, this.#storage);
-    this.#stepParts = shared.stepRows.map((desk) => ({
-      storage: this.#storage,
-      watcher: this.#keeper,
-      desk,
-      nTokens: 1,
-    }));
-    this.reset();
+    this.#text = new RunningText(shared, plan);
+    this.#snapshots = new SequenceSnapshots(this.#text);
   }
 
   /** The model's. */
   get tokenizer(): Tokenizer {
-    return this.#shared.tokenizer;
+    return this.#text.shared.tokenizer;
   }
 
   /** Tokens read so far; the position of the next. */
   get position(): number {
-    return this.#position;
+    return this.#text.position;
   }
 
   /** Most tokens that its text can have. */
   get capacity(): number {
-    return this.#shared.context;
+    return this.#text.shared.context;
   }
 
   /**
@@ -89,20 +57,17 @@ export class Sequence {
    * after every token. Cloudflare Workers say so some time before they end a request.
    */
   takeCpuWarning(): boolean {
-    const warned = this.#cpuWarned || this.#shared.network.kernels.takeCpuWarning();
-    this.#cpuWarned = false;
-    return warned;
+    return this.#text.takeCpuWarning();
   }
 
   /** Whether no token more can be read. */
   get full(): boolean {
-    return this.#position >= this.capacity || !this.hasSlots(1);
+    return this.position >= this.capacity || !this.hasSlots(1);
   }
 
   /** Whether the cache has slots for a prompt of so many tokens; one that drops tokens at prompts only may have none left. */
   hasSlots(nTokens: number): boolean {
-    const atOnce = Math.min(nTokens, this.#shared.prompt.workspace.nTokens);
-    return this.#keeper === null || this.#keeper.free >= atOnce;
+    return this.#text.hasSlots(nTokens);
   }
 
   /**
@@ -111,14 +76,9 @@ export class Sequence {
    * @throws {OptionError} When there are none, one is no token id, or they do not fit.
    * @throws {CpuLimitError} When the host ends the request soon; the tokens of chunks that were done stay.
    */
-  async prefill(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
+  async prefill(ids: readonly number[], options: PrefillOptions = {}): Promise<void> {
     this.#check(ids);
-    await this.#read(ids, signal, (start, n) => {
-      const { network, prompt: { workspace } } = this.#shared;
-      const done = start + n;
-      if (done === ids.length) outputLogits(network, workspace, n - 1, 1, this.#plan.logits);
-      onProgress?.({ done, total: ids.length });
-    });
+    await this.#during(() => prefill(this.#text, ids, options));
   }
 
   /**
@@ -140,33 +100,9 @@ export class Sequence {
         `different ones, each with its token, of which there are ${ids.length}`,
       );
     }
-    const shared = sequences[0].#shared;
-    const { network, step: { workspace, ids: given, positions }, stepLogits, arena } = shared;
+    const { shared } = sequences[0].#text;
     sequences.forEach((sequence, i) => sequence.#checkStep(shared, ids[i]));
-    sequences.forEach((sequence, i) => {
-      given[i] = ids[i];
-      positions[i] = sequence.#position;
-      sequence.#keeper?.openStep();
-      sequence.#storage.openStep?.();
-    });
-    const parts = sequences.map((sequence, i) => sequence.#stepParts[i]);
-    try {
-      embed(network, workspace, n);
-      for (let layer = 0; layer < network.hparams.nLayers; layer++) {
-        attention(network, workspace, layer, n, parts);
-        feedForward(network, workspace, layer, n);
-      }
-      outputLogits(network, workspace, 0, n, n === 1 ? sequences[0].#plan.logits : stepLogits);
-      for (const sequence of sequences) sequence.#closeStep();
-    } catch (error) {
-      throw asKernelError(error);
-    }
-    if (n === 1) return;
-    const rowBytes = 4 * network.hparams.nVocab;
-    sequences.forEach((sequence, i) => {
-      const start = stepLogits.offset + i * rowBytes;
-      arena.bytes.copyWithin(sequence.#plan.logits.offset, start, start + rowBytes);
-    });
+    decodeStep(sequences.map((sequence) => sequence.#text), ids);
   }
 
   /** The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call. */
@@ -194,11 +130,11 @@ export class Sequence {
    * model.dispose();
    * ```
    */
-  async squeeze(ids: readonly number[], { signal, onProgress }: PrefillOptions = {}): Promise<void> {
+  async squeeze(ids: readonly number[], options: PrefillOptions = {}): Promise<void> {
     this.#check(ids);
-    const index = this.#storage.prefixIndex;
+    const index = this.#text.storage.prefixIndex;
     if (index === undefined) throw new OptionError("read", this.cache().read, "squeezed");
-    if (this.#position > 0) throw new OptionError("sequence", `at ${this.#position}`, "an empty one");
+    this.#checkEmpty();
     const { length } = ids;
     if (length <= index.window || length > index.most) {
       throw new OptionError(
@@ -207,20 +143,7 @@ export class Sequence {
         `${index.window + 1} to ${index.most} tokens, as the reader is set`,
       );
     }
-    const head = length - index.window;
-    const report = (done: number) => onProgress?.({ done, total: 2 * length });
-    await this.prefill(ids.slice(0, head), { signal, onProgress: ({ done }) => report(done) });
-    this.#state = "busy";
-    try {
-      for (const done of index.cluster(length)) {
-        report(head + done * length);
-        await pause(signal);
-      }
-    } finally {
-      this.#state = "idle";
-    }
-    await this.prefill(ids.slice(head), { signal, onProgress: ({ done }) => report(head + length + done) });
-    index.calibrate();
+    await this.#during(() => squeeze(this.#text, index, ids, options));
   }
 
   /**
@@ -233,24 +156,7 @@ export class Sequence {
     { signal }: PrefillOptions = {},
   ): Promise<{ nll: number; tokens: number }> {
     this.#check(ids);
-    const { outputRows, network, prompt: { workspace } } = this.#shared;
-    const { kernels, hparams: { nVocab } } = network;
-    const { logits } = this.#plan;
-    let nll = 0;
-    await this.#read(ids, signal, async (start, n) => {
-      // The last token of all has no successor to be scored.
-      const nScored = Math.min(n, ids.length - 1 - start);
-      for (let row = 0; row < nScored; row += outputRows) {
-        const nRows = Math.min(outputRows, nScored - row);
-        outputLogits(network, workspace, row, nRows, logits);
-        for (let i = 0; i < nRows; i++) {
-          const target = ids[start + row + i + 1];
-          nll += kernels.logSumExp(logits, nVocab, i) - kernels.read(logits, i * nVocab + target);
-        }
-        await pause(signal);
-      }
-    });
-    return { nll, tokens: ids.length - 1 };
+    return await this.#during(() => score(this.#text, ids, signal));
   }
 
   /**
@@ -259,26 +165,9 @@ export class Sequence {
    *
    * @throws {OptionError} As `prefill` does.
    */
-  async embed(
-    ids: readonly number[],
-    { signal, onProgress }: PrefillOptions = {},
-  ): Promise<Float32Array> {
+  async embed(ids: readonly number[], options: PrefillOptions = {}): Promise<Float32Array> {
     this.#check(ids);
-    const { arena, network, embedding, prompt: { workspace } } = this.#shared;
-    const sum = arena.floats(embedding);
-    let vector = sum;
-    await this.#read(ids, signal, (start, n) => {
-      if (start === 0) sum.fill(0);
-      addHidden(network, workspace, n, embedding);
-      const done = start + n;
-      if (done === ids.length) {
-        network.kernels.l2Normalize(embedding);
-        // before another text takes the room
-        vector = sum.slice();
-      }
-      onProgress?.({ done, total: ids.length });
-    });
-    return vector;
+    return await this.#during(() => meaning(this.#text, ids, options));
   }
 
   /**
@@ -288,16 +177,16 @@ export class Sequence {
    */
   truncate(position: number): void {
     this.#checkIdle();
-    if (!(Number.isInteger(position) && position >= 0 && position <= this.#position)) {
-      throw new OptionError("position", position, `a whole number from 0 to ${this.#position}`);
+    if (!(Number.isInteger(position) && position >= 0 && position <= this.position)) {
+      throw new OptionError("position", position, `a whole number from 0 to ${this.position}`);
     }
-    this.#truncate(position);
+    this.#text.truncate(position);
   }
 
   /** Forgets all. */
   reset(): void {
     this.#checkIdle();
-    this.#reset();
+    this.#text.reset();
   }
 
   /**
@@ -322,7 +211,7 @@ export class Sequence {
    */
   save(more: readonly Section[] = [logits]): Uint8Array<ArrayBuffer> {
     this.#checkIdle();
-    const outgoing = this.#snapshots.save(this.#position, more);
+    const outgoing = this.#snapshots.save(more);
     return inChunks(outgoing, outgoing.bytes).next().value!;
   }
 
@@ -337,7 +226,7 @@ export class Sequence {
     this.#checkIdle();
     this.#state = "busy";
     try {
-      yield* inChunks(this.#snapshots.save(this.#position, more), maxBytes);
+      yield* inChunks(this.#snapshots.save(more), maxBytes);
     } finally {
       this.#state = "idle";
     }
@@ -351,14 +240,7 @@ export class Sequence {
    */
   restore(snapshot: Uint8Array, more: readonly Section[] = [logits]): void {
     this.#checkIdle();
-    let resume = () => {};
-    const { position } = restoreBytes(this.#snapshots.incoming(more), snapshot, (checked) => {
-      resume = this.#snapshots.resume(checked);
-      this.#reset();
-      this.#snapshots.begin();
-    });
-    this.#position = position;
-    resume();
+    this.#snapshots.restore(snapshot, more);
   }
 
   /**
@@ -369,19 +251,8 @@ export class Sequence {
    */
   async restoreFrom(chunks: Chunks, more: readonly Section[] = [logits]): Promise<void> {
     this.#checkIdle();
-    if (this.#position > 0) throw new OptionError("sequence", `at ${this.#position}`, "an empty one");
-    this.#state = "busy";
-    this.#snapshots.begin();
-    try {
-      const restored = await restoreChunks(this.#snapshots.incoming(more), chunks);
-      this.#snapshots.resume(restored)();
-      this.#position = restored.position;
-    } catch (error) {
-      this.#reset();
-      throw error;
-    } finally {
-      this.#state = "idle";
-    }
+    this.#checkEmpty();
+    await this.#during(() => this.#snapshots.restoreFrom(chunks, more));
   }
 
   /** Gives its place back to the model; no call is allowed afterwards. */
@@ -389,118 +260,37 @@ export class Sequence {
     if (this.#state === "released") return;
     this.#checkIdle();
     this.#state = "released";
-    this.#shared.release(this.#plan);
+    this.#text.shared.release(this.#text.plan);
   }
 
   /** What the cache holds and takes. */
   cache(): CacheReport {
-    return reportCache(
-      this.#plan.cache,
-      this.#plan.scores,
-      this.#keeper,
-      this.#shared.caches,
-      this.#position,
-    );
+    const { shared, plan, keeper, position } = this.#text;
+    return reportCache(plan.cache, plan.scores, keeper, shared.caches, position);
   }
 
   /** A copy of what a policy has kept, by layer and KV head; nothing under `full`. */
   cacheContents(): HeldTokens[][] {
-    return this.#keeper?.contents() ?? [];
+    return this.#text.keeper?.contents() ?? [];
   }
 
-  /** Takes `ids` through all layers, chunk by chunk; `visit` sees the finished rows of each chunk. */
-  async #read(
-    ids: readonly number[],
-    signal: AbortSignal | undefined,
-    visit: (start: number, nTokens: number) => void | Promise<void>,
-  ): Promise<void> {
+  /** Nothing else is allowed while `work` goes on. */
+  async #during<T>(work: () => Promise<T>): Promise<T> {
     this.#state = "busy";
     try {
-      await this.#shared.promptTurns.run(async () => {
-        const chunk = this.#shared.prompt.workspace.nTokens;
-        this.#keeper?.openPrompt(this.#position, ids.length);
-        if (this.#keeper !== null) this.#storage.openPrompt?.(this.#keeper.budgets);
-        for (let start = 0; start < ids.length; start += chunk) {
-          signal?.throwIfAborted();
-          const nTokens = Math.min(chunk, ids.length - start);
-          this.#keeper?.openChunk(nTokens);
-          await this.#readChunk(ids, start, nTokens, signal);
-          await visit(start, nTokens);
-          this.#position += nTokens;
-          this.#keeper?.closeChunk(this.#position);
-          this.#storage.closeChunk?.(this.#position, ids.length - start - nTokens);
-          const done = start + nTokens;
-          if (this.#cpuWarned && done < ids.length) {
-            this.#cpuWarned = false;
-            throw new CpuLimitError(done, ids.length);
-          }
-        }
-      });
-    } catch (error) {
-      // Layers may have taken tokens of the chunk that did not come to its end.
-      this.#truncate(this.#position);
-      throw asKernelError(error);
+      return await work();
     } finally {
       this.#state = "idle";
     }
   }
 
-  async #readChunk(
-    ids: readonly number[],
-    start: number,
-    nTokens: number,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    const { network, prompt } = this.#shared;
-    const { workspace } = prompt;
-    for (let i = 0; i < nTokens; i++) {
-      prompt.ids[i] = ids[start + i];
-      prompt.positions[i] = this.#position + i;
-    }
-    embed(network, workspace, nTokens);
-    const parts = [{ storage: this.#storage, watcher: this.#keeper, desk: workspace, nTokens }];
-    // Asked before anything else has its turn, so that the warning is about this request.
-    const turn = () => {
-      this.#cpuWarned ||= network.kernels.takeCpuWarning();
-      return pause(signal);
-    };
-    for (let layer = 0; layer < network.hparams.nLayers; layer++) {
-      attention(network, workspace, layer, nTokens, parts);
-      await turn();
-      feedForward(network, workspace, layer, nTokens);
-      await turn();
-    }
-  }
-
-  #reset(): void {
-    const { kernels } = this.#shared.network;
-    this.#snapshots.wipe();
-    for (const layer of this.#plan.cache) kernels.kvReset(layer);
-    this.#keeper?.reset();
-    this.#storage.reset?.();
-    this.#position = 0;
-  }
-
-  /** A token has passed all layers. */
-  #closeStep(): void {
-    this.#position++;
-    this.#keeper?.closeStep(this.#position);
-    this.#storage.closeStep?.(this.#position);
-  }
-
   #checkStep(shared: Shared, id: number): void {
-    if (this.#shared !== shared) throw new OptionError("sequences", "of several models", "sequences of one");
+    if (this.#text.shared !== shared) {
+      throw new OptionError("sequences", "of several models", "sequences of one");
+    }
     this.#checkIdle();
     this.#checkRoom(1);
     this.#checkId(id);
-  }
-
-  #truncate(position: number): void {
-    const { kernels } = this.#shared.network;
-    for (const layer of this.#plan.cache) kernels.kvTruncate(layer, position);
-    this.#keeper?.truncated();
-    this.#storage.truncated?.(position);
-    this.#position = position;
   }
 
   #check(ids: readonly number[]): void {
@@ -516,32 +306,28 @@ export class Sequence {
     }
   }
 
+  #checkEmpty(): void {
+    if (this.position > 0) throw new OptionError("sequence", `at ${this.position}`, "an empty one");
+  }
+
   #checkRoom(nTokens: number): void {
-    const length = this.#position + nTokens;
+    const length = this.position + nTokens;
     if (length > this.capacity) {
       throw new OptionError("length of the text", length, `at most ${this.capacity} tokens`);
     }
     if (!this.hasSlots(nTokens)) {
       throw new OptionError(
         "slots of the cache",
-        `${this.#keeper!.free} free`,
+        `${this.#text.keeper!.free} free`,
         `fewer tokens after the prompt, or a larger reserve`,
       );
     }
   }
 
   #checkId(id: number): void {
-    const { nVocab } = this.#shared.network.hparams;
+    const { nVocab } = this.#text.shared.network.hparams;
     if (!(Number.isInteger(id) && id >= 0 && id < nVocab)) {
       throw new OptionError("token id", id, `a whole number from 0 to ${nVocab - 1}`);
     }
   }
-}
-
-/** Gives the event loop its turn when one is due, and then looks whether to go on. */
-async function pause(signal: AbortSignal | undefined): Promise<void> {
-  const turn = dueTurn();
-  if (turn === undefined) return;
-  await turn;
-  signal?.throwIfAborted();
 }

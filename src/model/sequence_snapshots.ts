@@ -1,84 +1,82 @@
 /**
- * Where the state of a sequence lies, for its snapshots.
+ * Snapshots of one sequence: where its state lies, and how it is taken back.
  *
  * @module
  */
-import type { CacheKeeper } from "../cache/cache_keeper.ts";
-import type { KvStorage } from "../cache/storage.ts";
 import { cacheSections } from "../snapshot/cache_sections.ts";
 import { readKeeperState } from "../snapshot/keeper_state.ts";
 import type { Incoming, Restored } from "../snapshot/read.ts";
 import type { Section, SequenceState } from "../snapshot/section.ts";
+import { type Chunks, restoreBytes, restoreChunks } from "../snapshot/snapshot.ts";
 import { openSnapshot, type Outgoing } from "../snapshot/write.ts";
-import type { SequencePlan } from "./plan.ts";
-import type { Shared } from "./shared.ts";
+import type { RunningText } from "./running_text.ts";
 
-/** Snapshots of one sequence. */
+/** Saves and restores a text; `more` sections go along with those of the cache. */
 export class SequenceSnapshots {
-  readonly #shared: Shared;
-  readonly #plan: SequencePlan;
-  readonly #keeper: CacheKeeper | null;
-  readonly #storage: KvStorage;
-  /** Whether keys and values are of other making than the kernels'. */
-  #foreign = false;
+  readonly #text: RunningText;
 
-  constructor(shared: Shared, plan: SequencePlan, keeper: CacheKeeper | null, storage: KvStorage) {
-    this.#shared = shared;
-    this.#plan = plan;
-    this.#keeper = keeper;
-    this.#storage = storage;
+  constructor(text: RunningText) {
+    this.#text = text;
   }
 
-  /** A snapshot of the cache, whose text has `position` tokens, and of what `more` there is. */
-  save(position: number, more: readonly Section[]): Outgoing {
+  save(more: readonly Section[]): Outgoing {
+    const { shared, keeper, storage, position } = this.#text;
     const state = this.#state(position);
     const sections = [...cacheSections(state), ...more];
-    const keeper = this.#keeper?.state() ?? null;
-    return openSnapshot(state, this.#shared.binding(), keeper, this.#storage.save?.() ?? null, sections);
+    return openSnapshot(state, shared.binding(), keeper?.state() ?? null, storage.save?.() ?? null, sections);
+  }
+
+  /** @throws {SnapshotError} When the bytes are damaged or belong to something else; nothing has changed then. */
+  restore(snapshot: Uint8Array, more: readonly Section[]): void {
+    const text = this.#text;
+    let resume = () => {};
+    const { position } = restoreBytes(this.#incoming(more), snapshot, (checked) => {
+      resume = this.#resume(checked);
+      text.reset();
+      text.expectForeign();
+    });
+    text.position = position;
+    resume();
+  }
+
+  /** @throws {SnapshotError} As `restore` does; the text is empty then. */
+  async restoreFrom(chunks: Chunks, more: readonly Section[]): Promise<void> {
+    const text = this.#text;
+    text.expectForeign();
+    try {
+      const restored = await restoreChunks(this.#incoming(more), chunks);
+      this.#resume(restored)();
+      text.position = restored.position;
+    } catch (error) {
+      text.reset();
+      throw error;
+    }
   }
 
   /** What a snapshot with the same sections is restored to. */
-  incoming(more: readonly Section[]): Incoming {
+  #incoming(more: readonly Section[]): Incoming {
+    const { shared } = this.#text;
     return {
       state: (position) => this.#state(position),
-      binding: this.#shared.binding(),
-      context: this.#shared.context,
+      binding: shared.binding(),
+      context: shared.context,
       sections: [...cacheSections(this.#state(0)), ...more],
     };
   }
 
   /** Checks what lies beside memory; what is returned lets the cache go on from there. */
-  resume({ keeper, storage }: Restored): () => void {
-    const state = readKeeperState(keeper, this.#shared.caches);
-    const resume = this.#storage.restore?.(storage);
+  #resume(restored: Restored): () => void {
+    const { shared, keeper, storage } = this.#text;
+    const state = readKeeperState(restored.keeper, shared.caches);
+    const resume = storage.restore?.(restored.storage);
     return () => {
-      if (state !== null) this.#keeper!.resume(state);
+      if (state !== null) keeper!.resume(state);
       resume?.();
     };
   }
 
-  /** Memory is about to be written from a snapshot. */
-  begin(): void {
-    this.#foreign = true;
-  }
-
-  /**
-   * Leaves nothing of a snapshot behind. Empty slots take part in sums with a factor of 0, which bytes that are no
-   * numbers would survive.
-   */
-  wipe(): void {
-    if (!this.#foreign) return;
-    for (const { keys, values } of this.#plan.cache) {
-      for (const { offset, length } of [keys, values]) {
-        this.#shared.arena.bytes.fill(0, offset, offset + length);
-      }
-    }
-    this.#foreign = false;
-  }
-
   #state(position: number): SequenceState {
-    const { arena, caches, network: { hparams } } = this.#shared;
-    const { cache, scores, logits } = this.#plan;
+    const { shared: { arena, caches, network: { hparams } }, plan: { cache, scores, logits } } = this.#text;
     return {
       memory: arena.bytes,
       cache,

@@ -7,7 +7,8 @@
 import { generate } from "../generate.ts";
 import type { Generation } from "../generate/generation.ts";
 import type { GenerateOptions } from "../generate/options.ts";
-import type { PrefillOptions, Sequence } from "../model/sequence.ts";
+import type { PrefillOptions } from "../model/prompt.ts";
+import type { Sequence } from "../model/sequence.ts";
 import type { Section } from "../snapshot/section.ts";
 import type { Chunks } from "../snapshot/snapshot.ts";
 import { noteSection, textSection } from "./text_sections.ts";

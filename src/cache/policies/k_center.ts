@@ -1,5 +1,5 @@
 import { slotsOf } from "../policy.ts";
-import { leastBudget, type PolicyEntry, recentParam } from "./params.ts";
+import { leastBudget, type PolicyEntry, recentParam, RESERVE } from "./params.ts";
 
 /**
  * Keys that cover all others: from the first token on always the key that is farthest from those chosen so far. This is
@@ -12,12 +12,7 @@ export const kCenter: PolicyEntry = {
   cost: "nothing; at the end of the prompt one distance per slot and token kept",
   params: {
     recent: recentParam(0.3),
-    reserve: {
-      default: 256,
-      help: "Tokens after a streamed prompt that there is room for",
-      least: 1,
-      whole: true,
-    },
+    reserve: RESERVE,
   },
   create: (values) => {
     const recent = values.number("recent");

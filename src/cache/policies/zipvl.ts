@@ -1,5 +1,4 @@
-import type { PolicyEntry } from "./params.ts";
-import { SEED } from "./params.ts";
+import { type PolicyEntry, RESERVE, SEED } from "./params.ts";
 
 /**
  * A layer keeps as many tokens as it takes to reach a share of its attention, so that layers which look at little keep
@@ -15,12 +14,7 @@ export const zipvl: PolicyEntry = {
     recent: { default: 64, help: "Latest rows of the prompt that are probes", least: 1, whole: true },
     random: { default: 64, help: "Probes drawn among the other rows, about", least: 0, whole: true },
     seed: SEED,
-    reserve: {
-      default: 256,
-      help: "Tokens after a streamed prompt that there is room for",
-      least: 1,
-      whole: true,
-    },
+    reserve: RESERVE,
   },
   create: (values) => {
     const [tau, recent, random] = ["tau", "recent", "random"].map((name) => values.number(name));

@@ -2,6 +2,7 @@ import { OptionError, SnapshotError, UnsupportedModelError } from "../../error.t
 import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
 import type { AnchorRule } from "../policy.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
+import { attendSlots } from "../storage/plain.ts";
 import { isCount, PassingReader } from "./passing.ts";
 
 /** Segment by segment: rows of a closed segment are read before its slots go. */
@@ -128,24 +129,9 @@ export class AnchorReader extends PassingReader {
 
   /** One row over the latest `window` positions only. */
   #attendWithin(layer: number, desk: AttentionDesk, row: number, window: number): void {
-    const { kernels, hparams, slopes } = this.rules;
-    const { nHeads, attentionScale, attentionSoftcap, windows } = hparams;
-    const least = windows[layer] === 0 ? window : Math.min(window, windows[layer]);
-    kernels.attend(
-      desk.attended,
-      null,
-      desk.logSums,
-      desk.q,
-      this.layers[layer],
-      desk.positions,
-      slopes,
-      1,
-      nHeads,
-      attentionScale,
-      attentionSoftcap,
-      least,
-      row,
-    );
+    const own = this.rules.hparams.windows[layer];
+    const least = own === 0 ? window : Math.min(window, own);
+    attendSlots(this.rules, this.layers[layer], desk, row, 1, null, least);
   }
 
   /** Joins attention over another layer's anchors before `start`: all that is left there of those positions. */

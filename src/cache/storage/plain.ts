@@ -43,22 +43,39 @@ export class PlainStorage implements KvStorage {
   }
 
   attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void {
-    const { kernels, hparams, slopes } = this.rules;
-    const { nHeads, attentionScale, attentionSoftcap, windows } = hparams;
-    kernels.attend(
-      desk.attended,
-      scores,
-      desk.logSums,
-      desk.q,
-      this.layers[layer],
-      desk.positions,
-      slopes,
-      n,
-      nHeads,
-      attentionScale,
-      attentionSoftcap,
-      windows[layer],
-      first,
-    );
+    const window = this.rules.hparams.windows[layer];
+    attendSlots(this.rules, this.layers[layer], desk, first, n, scores, window);
   }
+}
+
+/**
+ * attended [n, H, dv] = attention of `n` queries on the desk from `first` on, each over the slots that it may see of the
+ * latest `window` positions (0: of all).
+ *
+ * @param scores Receives the logits `[H, n, capacity]`, where somebody wants them.
+ */
+export function attendSlots(
+  { kernels, hparams: { nHeads, attentionScale, attentionSoftcap }, slopes }: AttentionRules,
+  cache: LayerCache,
+  desk: AttentionDesk,
+  first: number,
+  n: number,
+  scores: Floats | null,
+  window: number,
+): void {
+  kernels.attend(
+    desk.attended,
+    scores,
+    desk.logSums,
+    desk.q,
+    cache,
+    desk.positions,
+    slopes,
+    n,
+    nHeads,
+    attentionScale,
+    attentionSoftcap,
+    window,
+    first,
+  );
 }
