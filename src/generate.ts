@@ -57,6 +57,7 @@ export function generate(
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, start) : prompt;
   if (ids.length === 0 && start === 0) throw new OptionError("prompt", prompt, "at least one token");
   for (const id of ids) checkId("prompt", id, tokenizer.nVocab);
+  for (const id of options.history ?? []) checkId("history", id, tokenizer.nVocab);
   const room = capacity - start;
   if (ids.length > room) {
     throw new OptionError("prompt", `${ids.length} tokens`, `at most the ${room} that the context has left`);

@@ -141,12 +141,13 @@ export class Generation implements AsyncIterable<TokenEvent> {
   async *#reply(sequence: Sequence): AsyncGenerator<TokenEvent, void> {
     let start = performance.now();
     const before = sequence.position;
+    for (const id of this.#options.history ?? []) this.#sampler.see(id);
     for (const id of this.#prompt) this.#sampler.see(id);
     await this.#read(sequence);
     const { maxTokens, stopTokens } = this.#ends;
     const decoder = this.#on.tokenizer.stream();
     for (let step = 0;; step++) {
-      const id = this.#sampler.choose(sequence.row, step);
+      const id = this.#sampler.choose(sequence.row, sequence.position);
       const logprobs = this.#nTop === undefined ? undefined : logprobsOf(sequence.row, id, this.#nTop);
       this.#sampler.see(id);
       this.#tokens.push(id);

@@ -27,6 +27,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly jsonSchema?: JsonSchema;
   /** Holds the reply to a rule of one's own instead: one constraint for one reply, as it keeps what has come. */
   readonly constraint?: Constraint;
+  /** Ids of tokens that the sequence holds already, for penalties to count them as tokens of the prompt. */
+  readonly history?: readonly number[];
   /** Log-probability of each token, and of the `n` most likely ones (at most 20) when a number is given. */
   readonly logprobs?: boolean | number;
   /** Ends the generation within one token, in the prompt within 20 ms; it then rejects with the signal's reason. */

@@ -27,7 +27,7 @@ export interface SamplingOptions {
   readonly presencePenalty?: number;
   /** Token id → number added to its logit; `-Infinity` bans it. */
   readonly logitBias?: Readonly<Record<number, number>> | ReadonlyMap<number, number>;
-  /** The same seed draws the same tokens, whatever else runs; an integer in 0 … 2^53 - 1. Default: a random one. */
+  /** The same seed draws the same token at the same position, whatever else runs; an integer in 0 … 2^53 - 1. Default: a random one. */
   readonly seed?: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Uniform numbers from a counter: a draw is a pure function of the seed and of the step it is made for. No generator
- * state exists, so whatever else runs in between, the same step of the same seed draws the same number.
+ * Uniform numbers from a counter: a draw is a pure function of the seed and of the position it is made for. No generator
+ * state exists, so whatever else runs in between, the same position draws the same number by the same seed.
  *
  * @module
  */
@@ -37,10 +37,10 @@ export function philox2x32(counter0: number, counter1: number, key: number): [nu
 }
 
 /**
- * The uniform number in [0, 1), 53 bits, that belongs to a step of a seed.
+ * The uniform number in [0, 1), 53 bits, that belongs to a position by a seed.
  *
  * @param seed An integer in 0 … 2^53 - 1.
- * @param step Tokens drawn before this one, below 2^32.
+ * @param position Of the token that is drawn, below 2^32.
  * @example
  * ```ts
  * import { assertEquals } from "@std/assert";
@@ -49,7 +49,7 @@ export function philox2x32(counter0: number, counter1: number, key: number): [nu
  * assertEquals(uniform(7, 3), uniform(7, 3));
  * ```
  */
-export function uniform(seed: number, step: number): number {
-  const [x, y] = philox2x32(step, Math.floor(seed / 0x100000000), seed);
+export function uniform(seed: number, position: number): number {
+  const [x, y] = philox2x32(position, Math.floor(seed / 0x100000000), seed);
   return (x * 0x200000 + (y >>> 11)) / 0x20000000000000;
 }

@@ -59,23 +59,23 @@ export class Sampler {
   /**
    * Chooses a token. Bias, penalties and constraint stay applied to the row.
    *
-   * @param step Tokens chosen before this one: the counter of the random draw.
+   * @param position Of the token that is chosen: the counter of the random draw.
    * @throws {KernelError} When no logit is a finite number.
    * @throws {OptionError} When the constraint leaves no token.
    */
-  choose(row: LogitsRow, step: number): number {
+  choose(row: LogitsRow, position: number): number {
     this.#bias.apply(row);
     this.#seen?.apply(row);
     if (this.#constraint?.fill(row.mask)) row.keep();
     const best = greedy(row);
-    const id = this.#sampling.temperature < LEAST_TEMPERATURE ? best : this.#draw(row, step);
+    const id = this.#sampling.temperature < LEAST_TEMPERATURE ? best : this.#draw(row, position);
     this.#constraint?.accept(id);
     return id;
   }
 
-  #draw(row: LogitsRow, step: number): number {
+  #draw(row: LogitsRow, position: number): number {
     const { temperature, topK, topP, minP, seed } = this.#sampling;
-    const u = uniform(seed, step);
+    const u = uniform(seed, position);
     row.scale(1 / temperature);
     let id: number;
     if (topK > 0) id = this.#drawTop(row, topK, u);

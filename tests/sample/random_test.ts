@@ -8,13 +8,13 @@ Deno.test("philox2x32() gives the published vectors", () => {
   assertEquals(hex(philox2x32(0x243f6a88, 0x85a308d3, 0x13198a2e)), "dd7ce038 f62a4c12");
 });
 
-Deno.test("uniform() depends on every bit of seed and step", () => {
+Deno.test("uniform() depends on every bit of seed and position", () => {
   const base = uniform(5, 9);
   assertNotEquals(uniform(5, 10), base);
   for (let bit = 0; bit < 53; bit++) assertNotEquals(uniform(2 ** bit, 0), uniform(0, 0), `bit ${bit}`);
 });
 
-Deno.test("uniform() fills [0, 1) evenly, over steps and over seeds", () => {
+Deno.test("uniform() fills [0, 1) evenly, over positions and over seeds", () => {
   const bins = 64, draws = 64_000;
   for (const draw of [(i: number) => uniform(1, i), (i: number) => uniform(i, 0)]) {
     const counts = new Array(bins).fill(0);

@@ -56,7 +56,7 @@ Deno.test("choose() at temperature 0 takes the largest logit, ties to the lower 
   assertEquals(choose([1, 3, 3, 2], {}), 1);
 });
 
-Deno.test("choose() gives the same token for the same seed and step, whatever was chosen before", () => {
+Deno.test("choose() gives the same token for the same seed and position, whatever was chosen before", () => {
   const row = Array.from({ length: 50 }, (_, i) => Math.sin(i) * 3);
   const options = { temperature: 1.3, topP: 0.9, seed: 11 };
   const forward = Array.from({ length: 30 }, (_, step) => choose(row, options, step));

@@ -24,6 +24,24 @@ Deno.test("Session gives what a fresh sequence gives, whatever it held before", 
   );
 });
 
+Deno.test("Session goes on with a reply that was ended as if it had not been: draws and penalties too", async () => {
+  const model = await loadBundled({ context: 128, sequences: 2 });
+  const [whole, halved] = [new Session(model.sequence()), new Session(model.sequence())];
+  const sampling = { temperature: 1.2, repetitionPenalty: 1.3, presencePenalty: 0.5, ignoreEos: true };
+  const prompt = model.tokenizer.encode("The old house");
+  await fc.assert(
+    fc.asyncProperty(fc.nat(), fc.integer({ min: 1, max: 11 }), async (seed, cut) => {
+      const options = { ...sampling, seed };
+      const { tokens } = await (await whole.generate(prompt, { ...options, maxTokens: 12 })).result();
+      const before = await (await halved.generate(prompt, { ...options, maxTokens: cut })).result();
+      const after = await halved.generate([...prompt, ...before.tokens], { ...options, maxTokens: 12 - cut });
+      assertEquals([...before.tokens, ...(await after.result()).tokens], tokens);
+    }),
+    { numRuns: 20 },
+  );
+  model.dispose();
+});
+
 Deno.test("Session reads only what follows the shared prefix", async () => {
   const alone = await loadBundled({ context: 128 });
   const session = new Session(alone.sequence());
