@@ -41,7 +41,8 @@ if (flags.help || !flags.model) {
 
 const here = new URL(".", import.meta.url);
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const median = (values: number[]) =>
+  values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function output(command: string[], cwd?: URL): Promise<string> {
   const [program, ...args] = command;
@@ -71,8 +72,14 @@ async function installPeers(): Promise<void> {
   }
 }
 
-async function measure(engine: Engine, model: string, length: number): Promise<Measured> {
-  const text = await output(engine.command(model, String(length), String(length)));
+async function measure(
+  engine: Engine,
+  model: string,
+  length: number,
+): Promise<Measured> {
+  const text = await output(
+    engine.command(model, String(length), String(length)),
+  );
   return JSON.parse(text.trim().split("\n").at(-1)!);
 }
 
@@ -97,46 +104,64 @@ const engines = flags.engines.split(",").map((name: string): Engine => {
   }
   return engine;
 });
-if (engines.some((e: Engine) => !e.name.startsWith("locket"))) await installPeers();
+if (engines.some((e: Engine) => !e.name.startsWith("locket"))) {
+  await installPeers();
+}
 
+const model = flags.model.split("/").at(-1)!;
 const rows = new Map<string, Row>();
 const versions = new Map<string, string>();
-function keep(engine: string, what: What, tokens: number, value: number): void {
+const record = flags.record === undefined
+  ? null
+  : await openRecord(flags.record);
+
+/** A CSV file that measurements are appended to as they come: a run that is ended early keeps what it has. */
+async function openRecord(name: string): Promise<URL> {
+  const file = new URL(`../record/${name}.csv`, here);
+  const fresh = await Deno.stat(file).then(() => false, () => true);
+  if (fresh) {
+    await Deno.writeTextFile(
+      file,
+      `# ${await machine()}\nmodel,engine,what,tokens,round,value\n`,
+    );
+  }
+  return file;
+}
+
+async function keep(
+  engine: string,
+  what: What,
+  tokens: number,
+  value: number,
+): Promise<void> {
   const key = `${engine} ${what} ${tokens}`;
   if (!rows.has(key)) rows.set(key, { engine, what, tokens, values: [] });
-  rows.get(key)!.values.push(value);
+  const { values } = rows.get(key)!;
+  const line = [model, engine, what, tokens, values.length, value.toFixed(2)]
+    .join(",");
+  if (record !== null) {
+    await Deno.writeTextFile(record, line + "\n", { append: true });
+  }
+  values.push(value);
 }
+
 for (let round = 0; round < Number(flags.rounds); round++) {
   for (const engine of engines) {
     if (!flags.json) {
       console.error(`round ${round + 1} of ${flags.rounds}: ${engine.name}`);
     }
-    for (const tokens of lengths(flags.lengths).filter((n) => n <= engine.longest)) {
+    for (
+      const tokens of lengths(flags.lengths).filter((n) => n <= engine.longest)
+    ) {
       const measured = await measure(engine, flags.model, tokens);
       versions.set(engine.name, measured.version);
-      keep(engine.name, "prefill", tokens, measured.prefill[tokens]);
-      keep(engine.name, "decode", tokens, measured.decode[tokens]);
-      if (measured.peakMiB) keep(engine.name, "memory", tokens, measured.peakMiB);
+      await keep(engine.name, "prefill", tokens, measured.prefill[tokens]);
+      await keep(engine.name, "decode", tokens, measured.decode[tokens]);
+      if (measured.peakMiB) {
+        await keep(engine.name, "memory", tokens, measured.peakMiB);
+      }
     }
   }
-}
-
-const model = flags.model.split("/").at(-1)!;
-if (flags.record) {
-  const file = new URL(`../record/${flags.record}.csv`, here);
-  await Deno.mkdir(new URL(".", file), { recursive: true });
-  const fresh = await Deno.stat(file).then(() => false, () => true);
-  const lines = [...rows.values()].flatMap((row) =>
-    row.values.map((value, round) =>
-      [model, row.engine, row.what, row.tokens, round, value.toFixed(2)].join(
-        ",",
-      )
-    )
-  );
-  const header = fresh ? `# ${await machine()}\nmodel,engine,what,tokens,round,value\n` : "";
-  await Deno.writeTextFile(file, header + lines.join("\n") + "\n", {
-    append: true,
-  });
 }
 
 if (flags.json) {
@@ -170,7 +195,9 @@ if (flags.json) {
       const row = rows.get(`${engine.name} ${what} ${n}`);
       const native = rows.get(`native ${what} ${n}`);
       if (!row) return "-".padStart(18);
-      const ratio = native ? ` (${(median(row.values) / median(native.values)).toFixed(2)})` : "";
+      const ratio = native
+        ? ` (${(median(row.values) / median(native.values)).toFixed(2)})`
+        : "";
       return (median(row.values).toFixed(1) + ratio).padStart(18);
     });
     console.log([engine.title.padEnd(30), ...cells].join(""));
