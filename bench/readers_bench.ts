@@ -9,8 +9,9 @@
  * go on with the text. Readers are separated by semicolons; dense is always the first.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { IndexKernels } from "../src/kernels/index_kernels.ts";
+import { ClusterKernels } from "../src/kernels/cluster_kernels.ts";
 import { Kernels } from "../src/kernels/kernels.ts";
+import { PageKernels } from "../src/kernels/page_kernels.ts";
 import type { LayerCache } from "../src/memory/handles.ts";
 import { scoreContinuation } from "../src/model/continuation.ts";
 import type { Model } from "../src/model/engine.ts";
@@ -87,9 +88,9 @@ const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[v
 async function speed(): Promise<void> {
   const nTokens = Number(args.tokens ?? 8000);
   watch(Kernels, "attend", "attend");
-  for (const name of ["pageExtend", "pageChoose", "clusterChoose"] as const) {
-    watch(IndexKernels, name, "choose");
-  }
+  watch(PageKernels, "extend", "choose");
+  watch(PageKernels, "choose", "choose");
+  watch(ClusterKernels, "choose", "choose");
   countReads();
   const rows = ["reader,tokens,keys_read,blocks_read,attend_ms,choose_ms,token_ms,bytes"];
   for (const reader of readers) {

@@ -9,7 +9,7 @@
  * Growth: the exponent of clusters against tokens in the sketch, by least squares in logarithms, mean of layers and heads.
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { sketchSizes } from "../src/kernels/index_kernels.ts";
+import { sketchSizes } from "../src/kernels/sketch_kernels.ts";
 import { PlainStorage } from "../src/cache/storage/plain.ts";
 import type { Words } from "../src/memory/handles.ts";
 import { loadModel } from "../src/runtime/load_model.ts";

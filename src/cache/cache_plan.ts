@@ -189,14 +189,15 @@ export function layerBudgets(policy: Policy, budget: number, nLayers: number, nT
 /** What the caches of a plan are laid out by. */
 type Laid = Pick<CachePlan, "policy" | "nHeads" | "positions" | "storage" | "read">;
 
-/** Bytes of one more slot of all KV heads of a layer. */
-function slotBytes(laid: Laid): number {
+/** Bytes of a layer's cache: what it takes in any case, and for one more slot of all KV heads. */
+export function layerBytes(laid: Laid): { readonly fixed: number; readonly slot: number } {
   const bytes = (capacity: number) => {
     const layout = new Layout(0);
     layCaches({ ...laid, capacities: [capacity] }, layout, layout);
     return layout.bytes;
   };
-  return (bytes(2 * SLOT_GROUP) - bytes(SLOT_GROUP)) / SLOT_GROUP;
+  const [one, two] = [bytes(SLOT_GROUP), bytes(2 * SLOT_GROUP)];
+  return { fixed: 2 * one - two, slot: (two - one) / SLOT_GROUP };
 }
 
 /** Bytes become the slots whose cache, with the room that it needs beside them, takes no more. */
@@ -206,7 +207,8 @@ function inSlots(
   { room, factor }: { readonly room: number; readonly factor: number },
 ): Budget {
   if (budget.unit !== "bytes") return budget;
-  const slots = Math.floor(budget.value / (nLayers * (slotBytes(laid) + 4 * scoreRows)));
+  const { fixed, slot } = layerBytes(laid);
+  const slots = Math.max(0, Math.floor((budget.value / nLayers - fixed) / (slot + 4 * scoreRows)));
   if (room === 0) return { unit: "slots", value: slots };
   return {
     unit: "slots",

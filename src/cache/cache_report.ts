@@ -5,7 +5,7 @@
  */
 import type { Floats, LayerCache } from "../memory/handles.ts";
 import type { CacheKeeper } from "./cache_keeper.ts";
-import type { CachePlan } from "./cache_plan.ts";
+import { type CachePlan, layerBytes } from "./cache_plan.ts";
 import type { PolicyValue } from "./policy.ts";
 import type { Positions } from "./positions.ts";
 
@@ -36,7 +36,7 @@ export interface CacheReport {
   readonly peakSlots: number;
   /** Allocated for keys, values, slots, scores, and what storage and reader keep beside them. */
   readonly bytes: number;
-  /** The part of them that the slots in use take. */
+  /** The part of them that the slots in use take, with what is there in any case. */
   readonly usedBytes: number;
   readonly kept: readonly KeptShare[];
   /** Milliseconds spent on scores and on choosing since the text began. */
@@ -48,7 +48,7 @@ export function reportCache(
   caches: readonly LayerCache[],
   scores: readonly Floats[],
   keeper: CacheKeeper | null,
-  plan: Pick<CachePlan, "positions" | "storage" | "read" | "budgetRule">,
+  plan: CachePlan,
   position: number,
 ): CacheReport {
   const used = keeper?.used() ?? caches.map(({ nKvHeads }) => new Array<number>(nKvHeads).fill(position));
@@ -59,11 +59,12 @@ export function reportCache(
     distinct.reduce((sum, { length }, i) => sum + length * mean(used[i]) / caches[i].capacity, 0);
   const rooms = new Set(caches.flatMap(({ active, scratch = {} }) => [active, ...Object.values(scratch)]));
   for (const room of rooms) bytes += 4 * (room?.length ?? 0);
+  const { slot } = layerBytes(plan);
   caches.forEach(({ keys, values, slots, capacity, state = {} }, layer) => {
     const others = Object.values(state).map(({ kind, length }) => kind === "bytes" ? length : 4 * length);
-    const layerBytes = [keys.length, values.length, slots.length, ...others].reduce((a, b) => a + b);
-    bytes += layerBytes;
-    usedBytes += layerBytes * mean(used[layer]) / capacity;
+    const whole = [keys.length, values.length, slots.length, ...others].reduce((a, b) => a + b);
+    bytes += whole;
+    usedBytes += whole - slot * (capacity - mean(used[layer]));
   });
   const slots = Math.max(...used.flat());
   return {

@@ -275,17 +275,17 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   /** Marks the slots of the tokens that have just been appended. */
   mark(layer: number, ids: Words, positions: Words, n: number): void {
     const { kernels, classes } = this.rules;
-    kernels.index.classMark(this.space.scores[layer], this.caches[layer], ids, positions, classes!, n);
+    kernels.classes.mark(this.space.scores[layer], this.caches[layer], ids, positions, classes!, n);
   }
 
   keepMarked({ over, sinks, recent, marked }: KeepMarked): void {
     const keep = { over, first: sinks, last: Math.max(sinks, this.position - recent), most: marked };
-    this.rules.kernels.index.classThin(this.#cache, this.space.scores[this.layer], keep);
+    this.rules.kernels.classes.thin(this.#cache, this.space.scores[this.layer], keep);
   }
 
   farApart({ count, recent }: { count: number; recent: number }): void {
     const last = Math.max(0, this.position - recent);
-    this.rules.kernels.index.farApart(this.space.scratch.logits, this.#cache, last, count);
+    this.rules.kernels.stored.farApart(this.space.scratch.logits, this.#cache, last, count);
   }
 
   /** Scores the `n` tokens that a layer is about to store by a repetition of them. */

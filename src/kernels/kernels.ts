@@ -8,14 +8,17 @@
 import { KernelError } from "../error.ts";
 import type { Bytes, Floats, LayerCache, Matrix, Words } from "../memory/handles.ts";
 import { check, offsetOf } from "./arguments.ts";
-import { CodecKernels } from "./codec_kernels.ts";
 import { CascadeKernels } from "./cascade_kernels.ts";
+import { ClassKernels } from "./class_kernels.ts";
+import { ClusterKernels } from "./cluster_kernels.ts";
+import { CodecKernels } from "./codec_kernels.ts";
 import type { KernelExports } from "./exports.ts";
-import { IndexKernels } from "./index_kernels.ts";
 import { MassKernels } from "./mass_kernels.ts";
+import { PageKernels } from "./page_kernels.ts";
 import { PolicyKernels } from "./policy_kernels.ts";
-import { StoredKernels } from "./stored_kernels.ts";
 import { quantizedBytes } from "./sizes.ts";
+import { SketchKernels } from "./sketch_kernels.ts";
+import { StoredKernels } from "./stored_kernels.ts";
 
 export type { KernelExports };
 
@@ -41,8 +44,12 @@ export class Kernels {
   readonly codec: CodecKernels;
   /** Those that tell how many slots matter. */
   readonly mass: MassKernels;
-  /** Those of indexes beside a cache, and of classes of tokens. */
-  readonly index: IndexKernels;
+  /** Those of indexes beside a cache. */
+  readonly pages: PageKernels;
+  readonly clusters: ClusterKernels;
+  readonly sketch: SketchKernels;
+  /** Those of classes of tokens. */
+  readonly classes: ClassKernels;
   readonly #raw: KernelExports;
   readonly #signal: Uint32Array;
 
@@ -56,7 +63,10 @@ export class Kernels {
     this.stored = new StoredKernels(this.#raw);
     this.codec = new CodecKernels(this.#raw);
     this.mass = new MassKernels(this.#raw);
-    this.index = new IndexKernels(this.#raw);
+    this.pages = new PageKernels(this.#raw);
+    this.clusters = new ClusterKernels(this.#raw);
+    this.sketch = new SketchKernels(this.#raw);
+    this.classes = new ClassKernels(this.#raw);
   }
 
   /** Whether the host has said, since this was last asked, that the CPU time of the request at work is nearly used up. */

@@ -199,4 +199,21 @@ export class StoredKernels {
       valueType,
     );
   }
+
+  /** scores [G, capacity]: of the slots at positions below `last`, `wanted` far from each other get `wanted` to 1, others 0. */
+  farApart(scores: Floats, cache: LayerCache, last: number, wanted: number): void {
+    const { keys, slots, nKvHeads, keyDim, capacity, keyType } = cache;
+    check(scores.length >= nKvHeads * capacity, "far_apart", "scores");
+    this.#raw.far_apart(
+      scores.offset,
+      keys.offset,
+      slots.offset,
+      nKvHeads,
+      keyDim,
+      capacity,
+      keyType,
+      last,
+      wanted,
+    );
+  }
 }

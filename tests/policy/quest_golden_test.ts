@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { pagesOf } from "../../src/kernels/index_kernels.ts";
+import { pagesOf } from "../../src/kernels/page_kernels.ts";
 import type { Binary } from "../../src/kernels/load.ts";
 import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
 import { makeRig, type Rig } from "./rig.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { type SketchShape, sketchSizes } from "../../src/kernels/index_kernels.ts";
+import { type SketchShape, sketchSizes } from "../../src/kernels/sketch_kernels.ts";
 import type { Binary } from "../../src/kernels/load.ts";
 import type { SubgenReader } from "../../src/cache/read/subgen.ts";
 import type { Words } from "../../src/memory/handles.ts";

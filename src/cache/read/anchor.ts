@@ -91,7 +91,7 @@ export class AnchorReader extends PassingReader {
   }
 
   override attend(layer: number, desk: AttentionDesk, first: number, n: number): void {
-    const { index } = this.rules.kernels;
+    const { classes } = this.rules.kernels;
     const end = first + n;
     let [start, row] = [this.#start, first];
     for (let i = 0; i < this.#nEnds && row < end; i++) {
@@ -100,7 +100,7 @@ export class AnchorReader extends PassingReader {
       const position = this.#position(desk, anchor);
       if (anchor >= first) {
         this.#attendSegment(layer, desk, row, anchor + 1 - row, start, position);
-        index.evictRange(this.layers[layer], start, position);
+        classes.evictRange(this.layers[layer], start, position);
         row = anchor + 1;
       }
       start = position + 1;

@@ -1,5 +1,5 @@
 import { OptionError, SnapshotError } from "../../error.ts";
-import { pagesOf } from "../../kernels/index_kernels.ts";
+import { pagesOf } from "../../kernels/page_kernels.ts";
 import type { Floats, LayerCache } from "../../memory/handles.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
 import { ActiveSlots, layActive } from "./active.ts";
@@ -106,9 +106,9 @@ export class QuestReader extends PassingReader {
     super.append(layer, desk, n);
     const cache = this.layers[layer];
     if (cache.active === undefined) return;
-    const { index } = this.rules.kernels;
-    if (this.#stale[layer]) index.pageRebuild(boundsOf(cache), cache, this.#page);
-    else index.pageExtend(boundsOf(cache), desk.k, cache, desk.positions, n, this.#page);
+    const { pages } = this.rules.kernels;
+    if (this.#stale[layer]) pages.rebuild(boundsOf(cache), cache, this.#page);
+    else pages.extend(boundsOf(cache), desk.k, cache, desk.positions, n, this.#page);
     this.#stale[layer] = false;
   }
 
@@ -122,12 +122,12 @@ export class QuestReader extends PassingReader {
   }
 
   #choose(cache: LayerCache, desk: AttentionDesk): void {
-    const { kernels: { index }, hparams: { nHeads } } = this.rules;
+    const { kernels: { pages }, hparams: { nHeads } } = this.rules;
     const position = this.#words[desk.positions.offset >>> 2];
     const tokens = this.#tokens < 1 ? Math.floor(this.#tokens * (position + 1)) : this.#tokens;
     const nRead = Math.max(LEAST_PAGES, Math.floor(tokens / this.#page));
     this.#active!.narrow();
-    index.pageChoose(
+    pages.choose(
       cache.scratch!.pageScores as Floats,
       boundsOf(cache),
       desk.q,

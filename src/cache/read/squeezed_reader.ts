@@ -10,7 +10,7 @@
  * @module
  */
 import { SnapshotError } from "../../error.ts";
-import type { Level, Points } from "../../kernels/index_kernels.ts";
+import type { Level, Points } from "../../kernels/cluster_kernels.ts";
 import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, PrefixIndex } from "../storage.ts";
 import { ActiveSlots } from "./active.ts";
@@ -128,43 +128,43 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
 
   /** k-means of both levels; slots lie by cluster afterwards, and fine clusters by coarse one. */
   #clusterLayer(cache: LayerCache, { clustered: n, fine: k, coarse: kCoarse }: SqueezedIndex): void {
-    const { kernels: { index, buffer } } = this.rules;
+    const { kernels: { clusters, buffer } } = this.rules;
     const { labels, order, groups } = scratchOf(cache);
     const [fine, coarse] = [levelOf(cache, k), coarseLevelOf(cache, kCoarse)];
     this.#kMeans(cache, labels, n, k, null);
-    index.clusterArrange(cache, fine.starts, labels, order, n, k);
-    index.clusterAverage(fine, { cache, n });
+    clusters.arrange(cache, fine.starts, labels, order, n, k);
+    clusters.average(fine, { cache, n });
     const { wanted, coarseWanted } = cache.state! as Record<string, Floats>;
     for (const { offset, length } of [wanted, coarseWanted]) new Float32Array(buffer, offset, length).fill(0);
     if (kCoarse === 0) return;
     const { nKvHeads, keyDim: dim } = cache;
     const rows: Points = { rows: fine.centroids, n: k, nKvHeads, dim };
     this.#kMeans(cache, groups, k, kCoarse, fine.centroids);
-    index.clusterLabels(labels, fine.starts, n, k, nKvHeads);
-    index.clusterArrange(cache, fine.starts, labels, order, n, k, groups);
-    index.clusterAverage(fine, { cache, n });
+    clusters.labels(labels, fine.starts, n, k, nKvHeads);
+    clusters.arrange(cache, fine.starts, labels, order, n, k, groups);
+    clusters.average(fine, { cache, n });
     this.#startRuns(cache, k, kCoarse);
-    index.clusterAverage(coarse, rows);
+    clusters.average(coarse, rows);
   }
 
   /** labels [G, n] = the clusters of `n` points of each KV head: its first keys, or rows `[G, n, d]`. */
   #kMeans(cache: LayerCache, labels: Words, n: number, k: number, points: Floats | null): void {
-    const { index } = this.rules.kernels;
+    const { clusters } = this.rules.kernels;
     const { rows, centres, distances } = scratchOf(cache);
     const { keyDim: dim } = cache;
     for (let head = 0; head < cache.nKvHeads; head++) {
       const own = { ...labels, offset: labels.offset + 4 * head * n, length: n };
-      if (points === null) index.clusterRows(rows, cache, head, n);
+      if (points === null) clusters.rows(rows, cache, head, n);
       const given = points === null
         ? rows
         : { ...points, offset: points.offset + 4 * head * n * dim, length: n * dim };
       const space = { rows: given, centres, distances, labels: own };
-      index.clusterSeed(space, n, k, dim);
+      clusters.seed(space, n, k, dim);
       for (let round = 0;; round++) {
-        const changed = index.clusterAssign(space, n, k, dim);
+        const changed = clusters.assign(space, n, k, dim);
         // In the first round labels are those of another layer.
         if (round === ROUNDS || (round > 0 && changed === 0)) break;
-        index.clusterMeans(space, n, k, dim);
+        clusters.means(space, n, k, dim);
       }
     }
   }
@@ -184,21 +184,21 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
 
   /** Clusters that are wanted most come first, within each coarse one. */
   #sort(cache: LayerCache, { clustered: n, fine: k, coarse: kCoarse }: SqueezedIndex): void {
-    const { index } = this.rules.kernels;
+    const { clusters } = this.rules.kernels;
     const { labels, order, groups } = scratchOf(cache);
     const fine = levelOf(cache, k);
     if (kCoarse > 0) {
-      index.clusterLabels(groups, coarseLevelOf(cache, kCoarse).starts, k, kCoarse, cache.nKvHeads);
+      clusters.labels(groups, coarseLevelOf(cache, kCoarse).starts, k, kCoarse, cache.nKvHeads);
     }
-    index.clusterLabels(labels, fine.starts, n, k, cache.nKvHeads);
+    clusters.labels(labels, fine.starts, n, k, cache.nKvHeads);
     const wanted = cache.state!.wanted as Floats;
-    index.clusterArrange(cache, fine.starts, labels, order, n, k, kCoarse > 0 ? groups : null, wanted);
-    index.clusterAverage(fine, { cache, n });
+    clusters.arrange(cache, fine.starts, labels, order, n, k, kCoarse > 0 ? groups : null, wanted);
+    clusters.average(fine, { cache, n });
   }
 
   /** Adds what the queries of the window want. */
   #count(layer: number, desk: AttentionDesk, first: number, n: number): void {
-    const { kernels: { index }, hparams: { nHeads, attentionScale: scale } } = this.rules;
+    const { kernels: { clusters }, hparams: { nHeads, attentionScale: scale } } = this.rules;
     const cache = this.layers[layer];
     const { fine: k, coarse: kCoarse } = this.#index!;
     const { nKvHeads, keyDim: dim } = cache;
@@ -207,18 +207,18 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     const { logits } = scratchOf(cache);
     const { wanted, coarseWanted } = cache.state! as Record<string, Floats>;
     const fine = levelOf(cache, k);
-    index.clusterCalibrate(wanted, logits, fine, null, desk.q, first, n, sizes, rate);
+    clusters.calibrate(wanted, logits, fine, null, desk.q, first, n, sizes, rate);
     if (kCoarse === 0) return;
     const coarse = coarseLevelOf(cache, kCoarse);
-    index.clusterCalibrate(coarseWanted, logits, fine, coarse, desk.q, first, n, sizes, rate);
+    clusters.calibrate(coarseWanted, logits, fine, coarse, desk.q, first, n, sizes, rate);
   }
 
   #choose(layer: number, desk: AttentionDesk, first: number, n: number): void {
-    const { kernels: { index }, hparams: { nHeads, attentionScale } } = this.rules;
+    const { kernels: { clusters }, hparams: { nHeads, attentionScale } } = this.rules;
     const cache = this.layers[layer];
     const { fine, coarse, threshold, coarseThreshold } = this.#index!;
     this.#active.narrow();
-    index.clusterChoose(
+    clusters.choose(
       cache,
       scratchOf(cache),
       levelOf(cache, fine),

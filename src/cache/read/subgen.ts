@@ -1,5 +1,5 @@
 import { OptionError, SnapshotError, UnsupportedModelError } from "../../error.ts";
-import { type GivenDraws, type Sketch, type SketchShape, sketchSizes } from "../../kernels/index_kernels.ts";
+import { type GivenDraws, type Sketch, type SketchShape, sketchSizes } from "../../kernels/sketch_kernels.ts";
 import type { Floats, Words } from "../../memory/handles.ts";
 import { type Param, SEED } from "../policies/params.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
@@ -136,9 +136,9 @@ export class SubgenReader extends PassingReader {
 
   override attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void {
     super.attend(layer, desk, first, n, scores);
-    const { kernels: { index }, hparams: { nHeads, attentionScale } } = this.rules;
+    const { kernels, hparams: { nHeads, attentionScale } } = this.rules;
     const [sketch, cache] = [this.#sketches[layer], this.layers[layer]];
-    index.sketchRead(desk.attended, desk.logSums, desk.q, sketch, cache, first, n, nHeads, attentionScale);
+    kernels.sketch.read(desk.attended, desk.logSums, desk.q, sketch, cache, first, n, nHeads, attentionScale);
   }
 
   override closeChunk(position: number, ahead: number): void {
@@ -186,7 +186,7 @@ export class SubgenReader extends PassingReader {
     const before = position - this.#recent[layer];
     if (before <= 0) return;
     const [sketch, cache] = [this.#sketches[layer], this.layers[layer]];
-    this.rules.kernels.index.sketchFeed(sketch, cache, before, layer, this.#options, this.given);
+    this.rules.kernels.sketch.feed(sketch, cache, before, layer, this.#options, this.given);
     this.#fed = Math.max(this.#fed, before);
   }
 
