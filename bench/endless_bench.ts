@@ -2,14 +2,17 @@
  * A text far longer than the model's context, through caches of fixed and equal size: time and loss per token as it goes
  * on, and whether memory stays what was planned.
  *
- *   deno run -A bench/endless_bench.ts MODEL --text-file FILE [--tokens 8192,32768,131072] [--budget 300kB]
+ *   deno run -A bench/endless_bench.ts MODEL --text-file FILE[.gz] [--tokens 8192,32768,131072] [--budget 300kB]
  *     [--policies "window;streaming_llm;cascading"] [--record FILE.csv]
  *
- * Policies are separated by semicolons. All run at compact positions. Every token is read and scored, chunk by chunk; a
- * row is about the tokens since the row before, and the last 4,096 of them.
+ * Policies are separated by semicolons. All run at compact positions. Every token is read and scored, in pieces of 4,096; a
+ * row is about the tokens since the row before, and the last piece of them. Losses are nats per token, and those more than
+ * the first policy's on the same pieces, with half the 95 % interval over pieces.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../src/runtime/load_model.ts";
+import { interval, mean, readText } from "./quality/measure.ts";
+import { writeRecord } from "./records.ts";
 
 const args = parseArgs(Deno.args, {
   string: ["text-file", "tokens", "budget", "policies", "record"],
@@ -22,12 +25,15 @@ if (path === undefined || args["text-file"] === undefined) {
   );
   Deno.exit(1);
 }
-const lengths = args.tokens.split(",").map(Number);
+const lengths: number[] = args.tokens.split(",").map(Number);
 const total = lengths.at(-1)!;
 const PIECE = 4096;
-const rows: string[] = [];
+const text = await readText(args["text-file"]);
+const rows: Record<string, unknown>[] = [];
+/** Loss of each piece under the first policy. */
+const first: number[] = [];
 
-async function measure(policy: string, text: string): Promise<void> {
+async function measure(policy: string): Promise<void> {
   const model = await loadModel(path, {
     context: total,
     policy,
@@ -39,37 +45,39 @@ async function measure(policy: string, text: string): Promise<void> {
   if (ids.length < total) throw new Error(`the text has ${ids.length} tokens, ${total} are wanted`);
   const sequence = model.sequence();
   const planned = model.memoryBytes;
-  let [start, nll, ms] = [0, 0, 0];
+  const [losses, times]: number[][] = [[], []];
+  let start = 0;
   for (let at = 0; at < total; at += PIECE) {
     const before = performance.now();
-    const piece = await sequence.score(ids.slice(at, at + PIECE));
-    const pieceMs = performance.now() - before;
-    [nll, ms] = [nll + piece.nll, ms + pieceMs];
+    const { nll, tokens } = await sequence.score(ids.slice(at, at + PIECE));
+    times.push((performance.now() - before) / PIECE);
+    losses.push(nll / tokens);
     const read = at + PIECE;
     if (!lengths.includes(read)) continue;
     const { slots, bytes } = sequence.cache();
-    // The first token of a piece is not scored.
-    const scored = read - start - Math.ceil((read - start) / PIECE);
-    rows.push([
+    const behind = rows.some((row) => row.policy !== policy)
+      ? losses.slice(start).map((loss, i) => loss - first[start + i])
+      : undefined;
+    rows.push({
       policy,
-      read,
+      tokens: read,
       slots,
-      bytes,
-      model.memoryBytes,
-      (ms / (read - start)).toFixed(3),
-      (pieceMs / PIECE).toFixed(3),
-      (nll / scored).toFixed(4),
-      (piece.nll / piece.tokens).toFixed(4),
-    ].join());
-    console.log(rows.at(-1));
-    [start, nll, ms] = [read, 0, 0];
+      cache_bytes: bytes,
+      memory_bytes: model.memoryBytes,
+      ms_per_token: mean(times.slice(start)).toFixed(3),
+      ms_per_token_at_end: times.at(-1)!.toFixed(3),
+      nll: mean(losses.slice(start)).toFixed(4),
+      nll_at_end: losses.at(-1)!.toFixed(4),
+      behind: behind ? mean(behind).toFixed(4) : "",
+      behind_interval: behind ? interval(behind).toFixed(4) : "",
+    });
+    console.log(Object.values(rows.at(-1)!).join());
+    start = losses.length;
   }
+  if (first.length === 0) first.push(...losses);
   if (model.memoryBytes !== planned) throw new Error(`memory grew from ${planned} to ${model.memoryBytes}`);
   model.dispose();
 }
 
-const head = "policy,tokens,slots,cache_bytes,memory_bytes,ms_per_token,ms_per_token_at_end,nll,nll_at_end";
-console.log(head);
-const text = await Deno.readTextFile(args["text-file"]);
-for (const policy of args.policies.split(";")) await measure(policy, text);
-if (args.record !== undefined) await Deno.writeTextFile(args.record, [head, ...rows, ""].join("\n"));
+for (const policy of args.policies.split(";")) await measure(policy);
+if (args.record !== undefined) await writeRecord(args.record, rows);

@@ -1,6 +1,7 @@
 /**
  * Matrix products of every tensor type beside what the machine reaches at most: decoding (one token, weights streamed
- * from memory) in bytes of weights a second, prefill in multiply-adds a second.
+ * from memory) in bytes of weights a second, prefill in multiply-adds a second. The columns "2 at once" and "4 at once"
+ * are decoding for several sequences: how much faster a token is than alone.
  *
  *   deno run -A bench/kernels_bench.ts [--binary relaxed|simd128] [--types Q4_0,Q8_0] [--tokens 64] [--json]
  *
@@ -16,6 +17,8 @@ type Kernel = (...numbers: number[]) => number;
 
 const ROWS = 1536;
 const STREAMED = 64 << 20;
+/** Sequences decoded at once. */
+const TOGETHER = [2, 4] as const;
 /** Largest error of a product accepted, relative to its size: the rounding of the activations to 8 bits. */
 const TOLERANCE = 1e-2;
 /** Where the 16-bit scales of a block are, which must be finite numbers. */
@@ -68,6 +71,8 @@ function fillWeights(memory: ArrayBuffer, offset: number, bytes: number, type: G
 interface Result {
   type: string;
   decodeGBs: number;
+  /** Time of one token alone by that of one among 2 and among 4. */
+  gains: [number, number];
   prefillGMACs: number;
 }
 
@@ -79,11 +84,12 @@ async function measure(wasm: WebAssembly.Module, type: GgmlTypeInfo, nTokens: nu
   const row = columns / type.blockSize * type.blockBytes;
   const matrix = ROWS * row;
   const n = Math.ceil(STREAMED / matrix);
+  const most = Math.max(nTokens, ...TOGETHER);
   const at = layOut(k.reserved_bytes(), {
     weights: n * matrix,
-    x: 4 * nTokens * columns,
-    xq: nTokens * k.quantized_bytes(columns),
-    out: 4 * nTokens * ROWS,
+    x: 4 * most * columns,
+    xq: most * k.quantized_bytes(columns),
+    out: 4 * most * ROWS,
     scratch: 4 * row,
     ids: 4 * ROWS,
     values: 4 * ROWS * columns,
@@ -93,7 +99,7 @@ async function measure(wasm: WebAssembly.Module, type: GgmlTypeInfo, nTokens: nu
   const memory = k.memory.buffer as ArrayBuffer;
   fillWeights(memory, at.weights, n * matrix, type);
   for (let i = 0; i < n; i++) k.repack(at.weights + i * matrix, at.scratch, ROWS, columns, type.id);
-  const x = new Float32Array(memory, at.x, nTokens * columns).map((_, i) => Math.sin(1.37 * i) + 0.5);
+  const x = new Float32Array(memory, at.x, most * columns).map((_, i) => Math.sin(1.37 * i) + 0.5);
   new Float32Array(memory, at.x, x.length).set(x);
 
   const input = PLAIN.has(type.name) ? at.x : at.xq;
@@ -103,7 +109,7 @@ async function measure(wasm: WebAssembly.Module, type: GgmlTypeInfo, nTokens: nu
   new Uint32Array(memory, at.ids, ROWS).set(Array.from({ length: ROWS }, (_, i) => i));
   k.dequantize_rows(at.values, at.weights, at.ids, ROWS, ROWS, columns, type.id);
   const values = new Float32Array(memory, at.values, ROWS * columns);
-  for (const tokens of [1, nTokens]) {
+  for (const tokens of [1, ...TOGETHER, nTokens]) {
     prepare(tokens);
     product(0, tokens);
     const out = new Float32Array(memory, at.out, tokens * ROWS);
@@ -115,9 +121,11 @@ async function measure(wasm: WebAssembly.Module, type: GgmlTypeInfo, nTokens: nu
     if (!(error < TOLERANCE)) throw new Error(`${type.name}, ${tokens} tokens: the error is ${error}`);
   }
 
-  prepare(1);
-  const decode = shortest(9, () => {
-    for (let i = 0; i < n; i++) product(i, 1);
+  const [decode, ...together] = [1, ...TOGETHER].map((tokens) => {
+    prepare(tokens);
+    return shortest(9, () => {
+      for (let i = 0; i < n; i++) product(i, tokens);
+    });
   });
   prepare(nTokens);
   const prefill = shortest(9, () => {
@@ -126,6 +134,7 @@ async function measure(wasm: WebAssembly.Module, type: GgmlTypeInfo, nTokens: nu
   return {
     type: type.name,
     decodeGBs: n * matrix / decode / 1e6,
+    gains: [TOGETHER[0] * decode / together[0], TOGETHER[1] * decode / together[1]],
     prefillGMACs: 4 * ROWS * columns * nTokens / prefill / 1e6,
   };
 }
@@ -163,6 +172,7 @@ if (import.meta.main) {
     );
     console.log(
       `${"type".padEnd(8)}${"decode GB/s".padStart(14)}${"of reading".padStart(12)}` +
+        TOGETHER.map((tokens) => `${tokens} at once`.padStart(12)).join("") +
         `${`prefill ${tokens} GMAC/s`.padStart(22)}${"of dots".padStart(10)}`,
     );
   }
@@ -175,6 +185,7 @@ if (import.meta.main) {
     console.log(
       result.type.padEnd(8) + result.decodeGBs.toFixed(1).padStart(14) +
         percent(result.decodeGBs, machine.readGBs).padStart(12) +
+        result.gains.map((gain) => `${gain.toFixed(2)} ×`.padStart(12)).join("") +
         result.prefillGMACs.toFixed(1).padStart(22) +
         percent(result.prefillGMACs, machine.dotGMACs).padStart(10),
     );

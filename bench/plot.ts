@@ -4,8 +4,8 @@
  *   deno task bench:plot bench/record/NAME.csv docs/images/
  */
 import { parseArgs } from "@std/cli/parse-args";
-import { compile, type TopLevelSpec } from "vega-lite";
-import { parse, View } from "vega";
+import { draw } from "./plotting.ts";
+import { readRecord } from "./records.ts";
 
 const flags = parseArgs(Deno.args, { boolean: ["help"] });
 const [record, folder] = flags._.map(String);
@@ -14,17 +14,12 @@ if (flags.help || !folder) {
   Deno.exit(flags.help ? 0 : 1);
 }
 
-const rows = (await Deno.readTextFile(record)).split("\n")
-  .filter((line) => line && !line.startsWith("#") && !line.startsWith("model,"))
-  .map((line) => {
-    const [model, engine, what, tokens, , value] = line.split(",");
-    return {
-      series: `${engine}, ${model.replace(".gguf", "")}`,
-      what,
-      tokens: Number(tokens),
-      value: Number(value),
-    };
-  });
+const rows = (await readRecord(record)).map(({ model, engine, what, tokens, value }) => ({
+  series: `${engine}, ${model.replace(".gguf", "")}`,
+  what,
+  tokens: Number(tokens),
+  value: Number(value),
+}));
 
 const TITLES = {
   decode: "Tokens per second while decoding",
@@ -35,10 +30,7 @@ const TITLES = {
 for (const [what, title] of Object.entries(TITLES)) {
   const values = rows.filter((row) => row.what === what);
   if (values.length === 0) continue;
-  const spec: TopLevelSpec = {
-    width: 560,
-    height: 300,
-    background: "white",
+  await draw(folder, what, {
     title: `${title}, one thread`,
     data: { values },
     mark: { type: "line", point: true },
@@ -47,9 +39,5 @@ for (const [what, title] of Object.entries(TITLES)) {
       y: { field: "value", aggregate: "median", type: "quantitative", title, scale: { type: "log" } },
       color: { field: "series", type: "nominal", title: "engine, model" },
     },
-  };
-  const view = new View(parse(compile(spec).spec), { renderer: "none" });
-  await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(`${folder}/${what}.svg`, await view.toSVG() + "\n");
-  console.log(`${folder}/${what}.svg`);
+  });
 }

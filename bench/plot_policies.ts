@@ -1,135 +1,151 @@
 /**
- * Draws what `bench/quality.ts` and `bench/policies_bench.ts` recorded, as SVG, and prints it as tables.
+ * Draws what `bench/policies_bench.ts` recorded, as SVG, and writes it as tables: into a document between its comments
+ * `<!-- policies.csv -->` and `<!-- / -->`, or to the terminal.
  *
- *   deno run -A bench/plot_policies.ts quality RECORD.csv FOLDER [NAME]   NAME-text.svg and so on, by default quality
- *   deno run -A bench/plot_policies.ts speed RECORD.csv FOLDER
+ *   deno run -A bench/plot_policies.ts RECORD.csv FOLDER [DOCUMENT.md]
  */
-import { compile, type TopLevelSpec } from "vega-lite";
-import { parse, View } from "vega";
+import { draw, table } from "./plotting.ts";
+import { readRecord, type Row } from "./records.ts";
 
-const [kind, record, folder, name = "quality"] = Deno.args;
+const [record, folder, document] = Deno.args;
 if (folder === undefined) {
-  console.log("usage: deno run -A bench/plot_policies.ts quality|speed RECORD.csv FOLDER");
+  console.log("usage: deno run -A bench/plot_policies.ts RECORD.csv FOLDER [DOCUMENT.md]");
   Deno.exit(1);
 }
 
-type Row = Record<string, string>;
+const rows = await readRecord(record);
+const single = rows.filter(({ sequences }) => sequences === "1");
+const lengths = [...new Set(rows.map(({ tokens }) => tokens))];
 
-const [head, ...lines] = (await Deno.readTextFile(record)).trim().split("\n");
-const names = head.split(",");
-const rows: Row[] = lines.map((line) => {
-  const values = [...line.matchAll(/"([^"]*)"|([^,]+)/g)].map(([, quoted, bare]) => quoted ?? bare);
-  return Object.fromEntries(names.map((name, i) => [name, values[i]]));
-});
+const fixed = (value: number, digits: number) => value.toFixed(digits);
+const counted = (value: string) => Number(value).toLocaleString("en-US");
+const mb = (bytes: number) => `${fixed(bytes / 1e6, 1)} MB`;
+const share = (part: string, of: string) => `${fixed(100 * Number(part) / Number(of), 1)} %`;
+/** Tokens a second, of all sequences together. */
+const speed = (row: Row) => 1000 * Number(row.sequences) / Number(row.step_ms);
 
-async function draw(name: string, spec: TopLevelSpec): Promise<void> {
-  const view = new View(parse(compile(spec).spec), { renderer: "none" });
-  await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(`${folder}/${name}.svg`, await view.toSVG() + "\n");
-  console.log(`${folder}/${name}.svg`);
+/** The full cache with so many sequences, in the same run. */
+function fullOf({ tokens }: Row, sequences: string): Row | undefined {
+  return rows.find((row) => row.policy === "full" && row.tokens === tokens && row.sequences === sequences);
 }
 
-function table(head: readonly string[], body: readonly (readonly string[])[]): void {
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  console.log([line(head), line(head.map(() => "---")), ...body.map(line)].join("\n") + "\n");
+function ratio(row: Row, sequences = "1"): string {
+  const full = fullOf(row, sequences);
+  return full === undefined ? "" : fixed(speed(row) / speed(full), 2);
 }
 
-const distinct = (name: string) => [...new Set(rows.map((row) => row[name]))];
+const scored = (row: Row) => Number(row.scoring_ms) > 0;
+const oneByOne = table(
+  [
+    "prompt",
+    "policy",
+    "budget",
+    "cache",
+    "prompt",
+    "a token",
+    "tokens/s",
+    "scoring",
+    "in the first 128 tokens",
+    "× full",
+  ],
+  single.map((row) => [
+    counted(row.tokens),
+    row.policy,
+    row.budget,
+    mb(Number(row.cache_bytes)),
+    `${fixed(Number(row.prefill_ms) / 1000, 1)} s`,
+    `${fixed(Number(row.step_ms), 2)} ms`,
+    fixed(speed(row), 0),
+    scored(row) ? share(row.scoring_ms, row.step_ms) : "-",
+    scored(row) ? share(row.rise_scoring_ms, row.rise_step_ms) : "-",
+    ratio(row),
+  ]),
+);
 
-if (kind === "quality") {
-  const kept = rows.filter(({ policy }) => policy !== "full");
-  const budgets = [...new Set(kept.map(({ budget }) => budget))];
-  const titles: Record<string, string> = {
-    text: "Continuation: nats per token more than with the full cache",
-    again: "A passage again: nats per token more than with the full cache",
-    facts: "Planted keys: answers right, of all",
-    passkey: "Passkey: answers right, of all",
-  };
-  for (const task of distinct("task")) {
-    const asks = task === "facts" || task === "passkey";
-    const field = asks ? "hits" : "loss";
-    const cell = (policy: string, budget: string) => {
-      const row = kept.find((row) => row.policy === policy && row.budget === budget && row.task === task);
-      if (row === undefined) return "";
-      const loss = `${Number(row.loss).toFixed(2)} ± ${Number(row.loss_interval).toFixed(2)}`;
-      return asks ? `${Math.round(100 * Number(row.hits))} % (${loss})` : loss;
-    };
-    const policies = [...new Set(kept.map(({ policy }) => policy))];
-    console.log(`${titles[task]}\n`);
-    table(
-      ["policy", ...budgets],
-      policies.map((policy) => [policy, ...budgets.map((budget) => cell(policy, budget))]),
-    );
-    const values = kept.filter((row) => row.task === task)
-      .map((row) => ({ policy: row.policy, budget: Number(row.budget), value: Number(row[field]) }));
-    await draw(`${name}-${task}`, {
-      width: 560,
-      height: 300,
-      background: "white",
-      title: titles[task],
-      data: { values },
-      mark: { type: "line", point: true },
-      encoding: {
-        x: {
-          field: "budget",
-          type: "quantitative",
-          title: "share of the prompt that is kept",
-          scale: { reverse: true },
-        },
-        y: {
-          field: "value",
-          type: "quantitative",
-          title: asks ? "share of answers" : "nats per token",
-        },
-        color: { field: "policy", type: "nominal", legend: { labelLimit: 300 } },
-      },
-    });
-  }
-} else {
-  const full = Object.fromEntries(
-    rows.filter(({ policy }) => policy === "full").map((
-      { tokens, decode_ms },
-    ) => [tokens, Number(decode_ms)]),
-  );
-  table(
-    [
-      "policy",
-      "budget",
-      "prompt",
-      "cache MB",
-      "prompt tok/s",
-      "decode tok/s",
-      "of a token scoring",
-      "× full",
-    ],
-    rows.map((row) => [
+/** Policies at the budget that several sequences ran at. */
+const batched = rows.filter(({ policy, tokens, budget }) =>
+  rows.some((row) =>
+    row.policy === policy && row.tokens === tokens && row.budget === budget && row.sequences !== "1"
+  )
+);
+const together = table(
+  ["prompt", "policy", "budget", "sequences", "caches", "a step", "tokens/s", "× as many full", "× one full"],
+  batched.map((row) => [
+    counted(row.tokens),
+    row.policy,
+    row.budget,
+    row.sequences,
+    mb(Number(row.cache_bytes)),
+    `${fixed(Number(row.step_ms), 2)} ms`,
+    fixed(speed(row), 0),
+    ratio(row, row.sequences),
+    ratio(row),
+  ]),
+);
+
+/** Twice the sequences at half of the slots, against the full cache in the same memory. */
+const pairs = batched.filter(({ policy, budget, sequences }) =>
+  policy !== "full" && budget === "0.5" && Number(sequences) % 2 === 0
+);
+const equalMemory = table(
+  ["prompt", "policy", "at half", "full", "caches", "tokens/s", "against"],
+  pairs.flatMap((row) => {
+    const full = fullOf(row, String(Number(row.sequences) / 2));
+    if (full === undefined) return [];
+    const caches = [row, full].map(({ cache_bytes }) => fixed(Number(cache_bytes) / 1e6, 1));
+    return [[
+      counted(row.tokens),
       row.policy,
-      row.budget,
-      row.tokens,
-      (Number(row.cache_bytes) / 1e6).toFixed(1),
-      (1000 * Number(row.tokens) / Number(row.prefill_ms)).toFixed(0),
-      (1000 / Number(row.decode_ms)).toFixed(1),
-      `${(100 * Number(row.scoring_ms) / Number(row.decode_ms)).toFixed(1)} %`,
-      (full[row.tokens] / Number(row.decode_ms)).toFixed(2),
-    ]),
-  );
-  await draw("policies-decode", {
-    width: 560,
-    height: 300,
-    background: "white",
-    title: "Tokens per second while decoding, by what is kept of the prompt",
-    data: {
-      values: rows.map((row) => ({
-        run: row.policy === "full" ? "full" : `${row.policy}, ${row.budget}`,
-        tokens: Number(row.tokens),
-        value: 1000 / Number(row.decode_ms),
-      })),
-    },
-    mark: { type: "line", point: true },
-    encoding: {
-      x: { field: "tokens", type: "quantitative", title: "tokens of the prompt" },
-      y: { field: "value", type: "quantitative", title: "tokens per second" },
-      color: { field: "run", type: "nominal", legend: { labelLimit: 300 } },
-    },
-  });
+      row.sequences,
+      full.sequences,
+      `${caches.join(" and ")} MB`,
+      `${fixed(speed(row), 0)} and ${fixed(speed(full), 0)}`,
+      `${fixed(speed(row) / speed(full), 2)} ×`,
+    ]];
+  }),
+);
+
+const text = `One sequence:
+
+${oneByOne}
+Several sequences, one token of each in a step:
+
+${together}
+The same memory for keys and values, twice the sequences at half of the slots:
+
+${equalMemory}`;
+if (document === undefined) console.log(text);
+else {
+  const [start, end] = ["<!-- policies.csv -->", "<!-- / -->"];
+  const before = await Deno.readTextFile(document);
+  const [from, to] = [before.indexOf(start), before.indexOf(end)];
+  if (from < 0 || to < from) {
+    console.error(`${document} has no lines ${start} and ${end}`);
+    Deno.exit(1);
+  }
+  await Deno.writeTextFile(document, `${before.slice(0, from)}${start}\n\n${text}\n${before.slice(to)}`);
 }
+
+await draw(folder, "policies-decode", {
+  title: "Tokens per second while decoding, by what is kept of the prompt",
+  data: {
+    values: single.map((row) => ({
+      policy: row.policy,
+      budget: `${100 * Number(row.budget)} %`,
+      tokens: Number(row.tokens),
+      value: speed(row),
+    })),
+  },
+  mark: { type: "line", point: true },
+  encoding: {
+    x: {
+      field: "tokens",
+      type: "quantitative",
+      title: "tokens of the prompt",
+      axis: { values: lengths.map(Number) },
+    },
+    y: { field: "value", type: "quantitative", title: "tokens per second" },
+    color: { field: "policy", type: "nominal", legend: { labelLimit: 300 } },
+    strokeDash: { field: "budget", type: "nominal", title: "kept", sort: ["100 %", "50 %", "25 %", "10 %"] },
+  },
+});

@@ -2,111 +2,135 @@
  * Draws what `bench/systems.ts` recorded, as SVG, and prints it as one table: `*` marks what no other system beats at its
  * bytes or fewer, in the loss of running text or in answers found.
  *
- *   deno run -A bench/plot_systems.ts RECORD.csv FOLDER
+ *   deno run -A bench/plot_systems.ts RECORD.csv [FOLDER [DOCUMENT]]     in place of the last table of a document
  */
-import { parse as parseCsv } from "@std/csv/parse";
-import { compile, type TopLevelSpec } from "vega-lite";
-import { parse, View } from "vega";
+import { draw, table } from "./plotting.ts";
+import { readRecord, type Row } from "./records.ts";
 
-const [record, folder] = Deno.args;
-if (folder === undefined) {
-  console.log("usage: deno run -A bench/plot_systems.ts RECORD.csv FOLDER");
-  Deno.exit(1);
-}
+/** Where the record of speed lies. */
+export const speedRecord = (record: string) => record.replace(/(\.csv)?$/, "-speed.csv");
 
-const rows: Record<string, string>[] = parseCsv(await Deno.readTextFile(record), { skipFirstRow: true });
-const columns = Object.keys(rows[0]);
-const tasks = columns.filter((name) => name.endsWith("_loss")).map((name) => name.slice(0, -"_loss".length));
-const isText = (task: string) => !["copy", "keys", "passkey"].includes(task);
-type Row = Record<string, string>;
+const RECALL = ["keys", "passkey"];
+const tasksOf = ([row]: readonly Row[]) =>
+  Object.keys(row).filter((name) => name.endsWith("_nll")).map((name) => name.slice(0, -4));
+const isText = (task: string) => task !== "copy" && !RECALL.includes(task);
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** Mean loss over the texts; share of answers found. Both the smaller the better. */
-const MEASURES = {
-  text: {
-    title: "Running text: nats per token more than with the full cache",
-    of: (row: Row) => mean(tasks.filter(isText).map((task) => Number(row[`${task}_loss`]))),
-  },
-  recall: {
-    title: "Answers not found: passkey and keys",
-    of: (row: Row) => mean(["keys", "passkey"].map((task) => 1 - Number(row[`${task}_hits`]))),
-  },
-} as const;
-
-function mean(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0) / values.length;
+/** What the front is about, the smaller the better: mean loss over the texts; share of answers not found. */
+function measures(rows: readonly Row[]) {
+  const texts = tasksOf(rows).filter(isText);
+  return {
+    text: {
+      title: "Running text: nats per token more than with the full cache",
+      of: (row: Row) => mean(texts.map((task) => Number(row[`${task}_loss`]))),
+    },
+    recall: {
+      title: "Answers not found: passkey and keys",
+      of: (row: Row) => mean(RECALL.map((task) => 1 - Number(row[`${task}_hits`]))),
+    },
+  } as const;
 }
 
 /** Whether nothing with as few bytes is better. */
-function onFront(row: Row, of: (row: Row) => number): boolean {
+function onFront(row: Row, rows: readonly Row[], of: (row: Row) => number): boolean {
   return rows.every((other) =>
     Number(other.bytes) > Number(row.bytes) * 1.01 || of(other) >= of(row) - 1e-9 || other === row
   );
 }
 
-const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-const titles = ["system", "share", "kB", ...tasks, "prompt tok/s", "decode tok/s"];
-console.log(line(titles) + "\n" + line(titles.map(() => "---")));
-for (const row of rows.toSorted((a, b) => Number(b.share || 1) - Number(a.share || 1))) {
-  const star = (measure: keyof typeof MEASURES) => onFront(row, MEASURES[measure].of) ? " *" : "";
-  console.log(line([
-    row.system,
-    row.share || "own",
-    (Number(row.bytes) / 1e3).toFixed(0),
-    ...tasks.map((task) => {
-      const [loss, interval, hits] = ["loss", "interval", "hits"].map((name) =>
-        Number(row[`${task}_${name}`])
-      );
-      if (task === "keys" || task === "passkey") return `${Math.round(100 * hits)} %${star("recall")}`;
-      return `${loss.toFixed(2)} ± ${interval.toFixed(2)}${isText(task) ? star("text") : ""}`;
-    }),
-    row.prefill,
-    row.decode,
-  ]));
+/** The cells of the table, in order of shares. */
+export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [string[], string[][]] {
+  const tasks = tasksOf(rows);
+  const { text, recall } = measures(rows);
+  const speedOf = ({ system, share }: Row) =>
+    speeds.find((row) => row.system === system && (row.share === "" || row.share === share));
+  const body = rows.toSorted((a, b) => Number(b.share || 1) - Number(a.share || 1)).map((row) => {
+    const star = ({ of }: typeof text | typeof recall) => onFront(row, rows, of) ? " *" : "";
+    const cell = (task: string) => {
+      const number = (name: string, digits = 2) => Number(row[`${task}_${name}`]).toFixed(digits);
+      if (RECALL.includes(task)) {
+        const [hits, interval] = ["hits", "hits_interval"].map((name) =>
+          100 * Number(row[`${task}_${name}`])
+        );
+        return `${hits.toFixed(0)} ± ${interval.toFixed(0)} %${star(recall)}`;
+      }
+      const loss = `${number("loss")} ± ${number("loss_interval")}`.replace("-0.00", "0.00");
+      if (task === "copy") return loss;
+      return `${Math.exp(Number(row[`${task}_nll`])).toFixed(1)} (${loss})${star(text)}`;
+    };
+    const { prefill = "", decode = "" } = speedOf(row) ?? {};
+    return [
+      row.system,
+      row.share || "own",
+      (Number(row.bytes) / 1e3).toFixed(0),
+      (Number(row.peak_bytes) / 1e6).toFixed(2),
+      ...tasks.map(cell),
+      prefill,
+      decode,
+    ];
+  });
+  return [["system", "share", "kB", "peak MB", ...tasks, "prompt tok/s", "decode tok/s"], body];
 }
 
-for (const [name, { title, of }] of Object.entries(MEASURES)) {
-  const values = rows.map((row) => ({
-    system: row.system,
-    kilobytes: Number(row.bytes) / 1e3,
-    value: of(row),
-    front: onFront(row, of),
-  }));
-  const x = {
-    field: "kilobytes",
-    type: "quantitative",
-    scale: { type: "log" },
-    title: "kB of cache",
-  } as const;
-  const y = { field: "value", type: "quantitative", title: null } as const;
-  const spec: TopLevelSpec = {
-    width: 720,
-    height: 420,
-    background: "white",
-    title,
-    data: { values },
-    layer: [
-      {
-        transform: [{ filter: "datum.front" }],
-        mark: { type: "line", color: "#888", strokeDash: [4, 3] },
-        encoding: { x, y },
-      },
-      {
-        mark: { type: "point", filled: true, size: 60 },
-        encoding: {
-          x,
-          y,
-          color: { field: "system", type: "nominal", legend: { labelLimit: 300, symbolLimit: 60 } },
+/** Prints the table of a record, or puts it into a document, and draws its plots where a folder is given. */
+export async function showSystems(record: string, folder?: string, document?: string): Promise<void> {
+  const rows = await readRecord(record);
+  if (rows.length === 0) return;
+  const shown = table(...systemsTable(rows, await readRecord(speedRecord(record))));
+  if (document === undefined) console.log(shown);
+  else {
+    const text = await Deno.readTextFile(document);
+    await Deno.writeTextFile(document, text.replace(/(\|.*\n)+(?![^]*\n\|)/, () => shown));
+  }
+  if (folder === undefined) return;
+  for (const [name, { title, of }] of Object.entries(measures(rows))) {
+    const values = rows.map((row) => ({
+      system: row.system,
+      kilobytes: Number(row.bytes) / 1e3,
+      value: of(row),
+      front: onFront(row, rows, of),
+    }));
+    const x = {
+      field: "kilobytes",
+      type: "quantitative",
+      scale: { type: "log" },
+      title: "kB of cache",
+    } as const;
+    const y = { field: "value", type: "quantitative", title: null } as const;
+    await draw(folder, `systems-${name}`, {
+      width: 720,
+      height: 420,
+      title,
+      data: { values },
+      layer: [
+        {
+          transform: [{ filter: "datum.front" }],
+          mark: { type: "line", color: "#888", strokeDash: [4, 3] },
+          encoding: { x, y },
         },
-      },
-      {
-        transform: [{ filter: "datum.front" }],
-        mark: { type: "text", align: "left", dx: 6, dy: -4, fontSize: 10 },
-        encoding: { x, y, text: { field: "system" } },
-      },
-    ],
-  };
-  const view = new View(parse(compile(spec).spec), { renderer: "none" });
-  await Deno.mkdir(folder, { recursive: true });
-  await Deno.writeTextFile(`${folder}/systems-${name}.svg`, await view.toSVG() + "\n");
-  console.log(`${folder}/systems-${name}.svg`);
+        {
+          mark: { type: "point", filled: true, size: 60 },
+          encoding: {
+            x,
+            y,
+            color: { field: "system", type: "nominal", legend: { labelLimit: 300, symbolLimit: 60 } },
+          },
+        },
+        {
+          transform: [{ filter: "datum.front" }],
+          mark: { type: "text", align: "left", dx: 6, dy: -4, fontSize: 10 },
+          encoding: { x, y, text: { field: "system" } },
+        },
+      ],
+    });
+  }
+}
+
+if (import.meta.main) {
+  const [record, folder, document] = Deno.args;
+  if (record === undefined) {
+    console.log("usage: deno run -A bench/plot_systems.ts RECORD.csv [FOLDER [DOCUMENT]]");
+    Deno.exit(1);
+  }
+  await showSystems(record, folder, document);
 }

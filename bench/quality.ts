@@ -2,86 +2,109 @@
  * What policies cost in quality: a model goes on with a text whose beginning a policy has reduced.
  *
  *   deno run -A bench/quality.ts MODEL TEXT[.gz] --record bench/record/quality.csv
- *     [--cases 24] [--prompt 512] [--budgets 0.9,0.7,0.5,0.3,0.2,0.1] [--policies "window;h2o;…"] [--tasks text,again,facts,passkey]
+ *     [--cases 8] [--seeds 4] [--prompt 512] [--budgets 0.9,0.7,0.5,0.3,0.2,0.1] [--policies "window;h2o;…"]
+ *     [--tasks text,again,facts,passkey]
  *
- * Tasks, each with `--cases` cases that are the same for every policy and budget, are told in `quality/cases.ts`.
- * The prompt is reduced once at its end, as in the papers, and from then on token by token. What is looked for is never
- * named in the prompt. Policies that draw run with several seeds.
+ * Every seed draws `--cases` other prompts of each kind (`quality/cases.ts`), and other noise for the policies that draw; all
+ * policies answer the same. A prompt is reduced once at its end, as in the papers, and from then on token by token. Beside
+ * the loss against the full cache the record has the differences to a window, a random choice and H2O at the same budget, on
+ * the same prompts. It is written after every seed.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../src/runtime/load_model.ts";
-import { makeCases, type Task } from "./quality/cases.ts";
-import { interval, mean, measure, readText } from "./quality/measure.ts";
+import { facts, passage, passkey, type Prompt, ROOM } from "./quality/cases.ts";
+import { type Answers, append, ask, behind, interval, mean, readText, seeded } from "./quality/measure.ts";
+import { writeRecord } from "./records.ts";
 
 const args = parseArgs(Deno.args, {
   string: ["record", "cases", "prompt", "budgets", "policies", "tasks", "seeds"],
   default: {
-    cases: "24",
+    cases: "8",
     prompt: "512",
-    seeds: "3",
+    seeds: "4",
     budgets: "0.9,0.7,0.5,0.3,0.2,0.1",
-    tasks: "text,again,facts",
-    policies: "window;streaming_llm;random;h2o;keyformer;keyformer:noise=none;tova;snapkv:window=16",
+    tasks: "text,again,facts,passkey",
+    policies: "window;streaming_llm;random;h2o;keyformer;keyformer:noise=none;keyformer:recent=0.5;" +
+      "keyformer:recent=0.7;tova;snapkv:window=16",
   },
 });
 const [path, textPath] = args._.map(String);
-if (textPath === undefined) {
-  console.log("usage: deno run -A bench/quality.ts MODEL TEXT[.gz] [--record FILE]");
+if (textPath === undefined || args.record === undefined) {
+  console.log("usage: deno run -A bench/quality.ts MODEL TEXT[.gz] --record FILE.csv");
   Deno.exit(1);
 }
 
-const text = await readText(textPath);
-const nCases = Number(args.cases);
-const tasks = args.tasks.split(",") as Task[];
-const budgets = args.budgets.split(",").map(Number);
-const seeds = Array.from({ length: Number(args.seeds) }, (_, i) => i + 1);
-const length = Number(args.prompt);
-const context = length + 96;
+const tasks: string[] = args.tasks.split(",");
+const policies: string[] = args.policies.split(";");
+const budgets: number[] = args.budgets.split(",").map(Number);
+const [length, nCases, nSeeds] = [args.prompt, args.cases, args.seeds].map(Number);
+const context = length + ROOM;
+/** What others are compared with. */
+const FLOORS = ["window", "random", "h2o"];
 
-/** Results of every case of every task under one policy. */
-async function run(policy: string, budget: number) {
-  const model = await loadModel(path, {
-    context,
-    ...(policy !== "full" && { policy, budget, prefill: "whole" as const }),
-  });
-  const ids = model.tokenizer.encode(text.slice(0, 400_000), { addSpecial: false });
-  const sequence = model.sequence();
-  const results: Record<string, { nll: number; hit: boolean }[]> = {};
-  for (const task of tasks) {
-    results[task] = [];
-    for (const one of makeCases(task, model.tokenizer, ids, nCases, length)) {
-      results[task].push(await measure(sequence, one));
-    }
-  }
-  model.dispose();
-  return results;
+const { tokenizer, dispose } = await loadModel(path, { context }).then((model) => ({
+  tokenizer: model.tokenizer,
+  dispose: () => model.dispose(),
+}));
+dispose();
+const source = { tokenizer, ids: tokenizer.encode(await readText(textPath), { addSpecial: false }), length };
+
+/** The prompts of one seed. */
+function prompts(seed: number): Prompt[] {
+  const asked = (task: string) => tasks.includes(task) ? task : undefined;
+  return Array.from({ length: nCases }, (_, i) => {
+    const drawn = 1000 * seed + i;
+    return [
+      passage(source, drawn, { text: asked("text"), again: asked("again") }),
+      ...(asked("facts") ? [facts(source, drawn, "facts")] : []),
+      ...(asked("passkey") ? [passkey(source, drawn, "passkey")] : []),
+    ];
+  }).flat();
 }
 
-const full = await run("full", 1);
-const rows = ["policy,budget,task,nll,loss,loss_interval,hits"];
-function note(policy: string, budget: number, results: (typeof full)[]): void {
-  for (const task of tasks) {
-    // Seeds of one case belong together: the interval is over cases.
-    const nll = full[task].map((_, i) => mean(results.map((result) => result[task][i].nll)));
-    const loss = nll.map((value, i) => value - full[task][i].nll);
-    const hits = mean(results.flatMap((result) => result[task].map(({ hit }) => hit ? 1 : 0)));
-    rows.push(
-      [policy.split(":")[0] + (policy.includes("noise=none") ? " without noise" : ""), budget, task]
-        .concat([mean(nll), mean(loss), interval(loss), hits].map((value) => value.toFixed(4))).join(","),
-    );
-    console.log(rows.at(-1));
+const all = [
+  { policy: "full", budget: 1 },
+  ...policies.flatMap((policy) => budgets.map((budget) => ({ policy, budget }))),
+].map((entry) => ({ ...entry, answers: {} as Answers }));
+
+for (let seed = 1; seed <= nSeeds; seed++) {
+  const asked = prompts(seed);
+  for (const { policy, budget, answers } of all) {
+    const reduced = { policy: seeded(policy, seed), budget, prefill: "whole" as const };
+    append(answers, (await ask(path, { context, ...(policy !== "full" && reduced) }, asked)).answers);
   }
+  await writeRecord(args.record, rows());
+  console.error(`${new Date().toISOString()} seed ${seed} of ${nSeeds}`);
 }
-note("full", 1, [full]);
-for (const policy of args.policies.split(";")) {
-  const draws = /^(random|keyformer)(?!.*noise=none)/.test(policy);
-  for (const budget of budgets) {
-    const results = [];
-    for (const seed of draws ? seeds : [0]) {
-      const seeded = draws ? `${policy}${policy.includes(":") ? "," : ":"}seed=${seed}` : policy;
-      results.push(await run(seeded, budget));
-    }
-    note(policy, budget, results);
-  }
+
+function rows(): Record<string, unknown>[] {
+  const [full] = all;
+  return all.flatMap(({ policy, budget, answers }) =>
+    tasks.map((task) => {
+      const said = answers[task];
+      const [loss, loss_interval] = behind(said, full.answers[task]);
+      const floors = FLOORS.flatMap((name) => {
+        const floor = all.find((one) => one.policy === name && one.budget === budget);
+        const [difference, interval] = floor ? behind(said, floor.answers[task]) : [];
+        return [[`behind_${name}`, difference], [`behind_${name}_interval`, interval]];
+      });
+      const numbers: Record<string, number | undefined> = {
+        nll: mean(said.map(({ nll }) => nll)),
+        loss,
+        loss_interval,
+        hits: mean(said.map(({ hits }) => hits)),
+        hits_interval: interval(said.map(({ hits }) => hits)),
+        ...Object.fromEntries(floors),
+      };
+      return {
+        policy,
+        budget,
+        task,
+        prompts: said.length,
+        ...Object.fromEntries(
+          Object.entries(numbers).map(([name, value]) => [name, value?.toFixed(4) ?? ""]),
+        ),
+      };
+    })
+  );
 }
-if (args.record !== undefined) await Deno.writeTextFile(args.record, rows.join("\n") + "\n");

@@ -13,9 +13,10 @@
 import { parseArgs } from "@std/cli/parse-args";
 import type { Calibration } from "../src/cache/calibration.ts";
 import type { KvTypeName } from "../src/cache/kv_cache.ts";
-import { calibrate } from "../src/model/calibrate.ts";
+import { calibrate } from "../src/calibrate/calibrate.ts";
+import type { WeightKind } from "../src/calibrate/collect.ts";
 import { scoreContinuation } from "../src/model/continuation.ts";
-import { kernelModule } from "../src/runtime/kernel_modules_deno.ts";
+import { calibrationModule } from "../src/runtime/calibration_module.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { openSource } from "../src/runtime/open_source.ts";
 
@@ -26,7 +27,7 @@ const args = parseArgs(Deno.args, {
     context: "1024",
     tokens: "16384",
     storages: "plain f16;plain q8_0;plain q4_0;kivi:bits=4;kivi:bits=2;think:prune=0.4 q8_0;" +
-      "think:prune=0.6 q8_0;cq:channels=2;cq:channels=4;cq:channels=8;cq:channels=4 unweighted",
+      "think:prune=0.6 q8_0;cq:channels=2;cq:channels=4;cq:channels=8;cq:channels=4 attention;cq:channels=4 none",
   },
 });
 const [path, textPath, calibrationPath] = args._.map(String);
@@ -46,14 +47,16 @@ const learned = (await readText(calibrationPath)).slice(0, 8 * Number(args.token
 const [context, nWindows] = [Number(args.context), Number(args.windows)];
 const calibrations = new Map<string, Promise<Calibration>>();
 
+const WEIGHTS: readonly WeightKind[] = ["fisher", "attention", "none"];
+
 /** The codebooks for groups of so many channels, learned once. */
-function calibration(channels: number, weighted: boolean): Promise<Calibration> {
-  const key = `${channels} ${weighted}`;
+function calibration(channels: number, weights: WeightKind): Promise<Calibration> {
+  const key = `${channels} ${weights}`;
   const known = calibrations.get(key) ??
     calibrate(openSource(path), learned, {
-      kernels: kernelModule,
+      kernels: calibrationModule,
       channels,
-      weighted,
+      weights,
       tokens: Number(args.tokens),
     });
   calibrations.set(key, known);
@@ -64,11 +67,12 @@ function calibration(channels: number, weighted: boolean): Promise<Calibration> 
 async function measure(name: string) {
   const [storage, more] = name.split(" ");
   const channels = /^cq:channels=(\d)/.exec(storage)?.[1];
+  const weights = WEIGHTS.find((kind) => kind === more);
   const model = await loadModel(path, {
     context,
     storage,
-    kvType: more === "unweighted" ? undefined : more as KvTypeName | undefined,
-    ...(channels && { calibration: await calibration(Number(channels), more !== "unweighted") }),
+    kvType: weights === undefined ? more as KvTypeName | undefined : undefined,
+    ...(channels && { calibration: await calibration(Number(channels), weights ?? "fisher") }),
   });
   const ids = model.tokenizer.encode(text, { addSpecial: false });
   const sequence = model.sequence();

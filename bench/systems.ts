@@ -2,190 +2,215 @@
  * All systems side by side at equal bytes: what a cache of the same size is worth, whatever fills it.
  *
  *   deno task bench:policies --text ../shared/data/text/books-valid.txt.gz --text ../shared/data/text/wikitext-2-valid.txt
- *     [--model models/locket-books-q8_0.gguf] [--shares 0.5,0.25,0.1] [--cases 16] [--prompt 512] [--seeds 3]
- *     [--systems "h2o;full, q4_0"] [--prefill whole|streaming] [--record bench/record/systems.csv] [--json]
+ *     --learn ../shared/data/text/books-train.txt.gz --record bench/record/systems.csv --plots docs/images
+ *     [--document docs/systems.md] [--only quality|speed] [--model models/locket-books-q8_0.gguf]
+ *     [--shares 0.5,0.25,0.1] [--cases 8] [--seeds 4] [--prompt 512] [--systems "h2o;full, q4_0"]
+ *     [--prefill whole|streaming]
  *
- * A share is one of the bytes that the prompt takes in a full f16 cache. Every policy gets as many slots as fit into
- * these bytes with its scores and whatever else it stores. A system that has no budget runs once, and stands at the least
- * share that it fits into; one that fits into none is left at its own bytes. Losses are nats per token more than with the
- * full f32 cache, ± half the 95 % interval over cases.
+ * A share is one of the bytes that the prompt takes in a full f16 cache. Every policy gets as many slots as fit into these
+ * bytes with its scores and whatever else it stores. A system that has no budget stands at the least share that it fits
+ * into; one that fits into none is left at its own bytes. Every seed draws `--cases` other prompts of each kind, and other
+ * noise for the policies that draw; all systems answer the same. Losses are nats per token more than with the full f32
+ * cache, on the same prompts. Codebooks are learned from `--learn`; without it systems that need them are left out.
+ *
+ * Quality doesn't care what else the machine does, speed does: `--only` takes them apart. The record of speed lies beside
+ * that of quality, as NAME-speed.csv, and both are written as they come. Rows of systems that are not among `--systems`
+ * stay as they are in the record.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { calibrate } from "../src/calibrate/calibrate.ts";
 import { OptionError } from "../src/error.ts";
 import type { PlanOptions } from "../src/model/plan.ts";
+import { calibrationModule } from "../src/runtime/calibration_module.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
-import { makeCases, type Task } from "./quality/cases.ts";
-import { interval, mean, measure, type Outcome, readText } from "./quality/measure.ts";
+import { openSource } from "../src/runtime/open_source.ts";
+import { showSystems, speedRecord } from "./plot_systems.ts";
+import { facts, passage, passkey, type Prompt, ROOM } from "./quality/cases.ts";
+import { type Answers, append, ask, behind, interval, mean, readText, seeded } from "./quality/measure.ts";
+import { measureSpeed } from "./quality/speed.ts";
 import { type System, SYSTEMS } from "./quality/systems.ts";
+import { readRecord, writeRecord } from "./records.ts";
 
 const args = parseArgs(Deno.args, {
-  string: ["model", "text", "shares", "cases", "prompt", "seeds", "systems", "prefill", "record"],
-  boolean: ["json", "help"],
+  string: [
+    ...["model", "text", "learn", "shares", "cases", "prompt", "seeds", "systems", "prefill"],
+    ...["only", "record", "plots", "document"],
+  ],
+  boolean: ["help"],
   collect: ["text"],
   default: {
     model: "models/locket-books-q8_0.gguf",
     shares: "0.5,0.25,0.1",
-    cases: "16",
+    cases: "8",
     prompt: "512",
-    seeds: "3",
+    seeds: "4",
     prefill: "whole",
   },
 });
-if (args.help || args.text.length === 0) {
+if (args.help || args.text.length === 0 || args.record === undefined) {
   console.log(
-    "usage: deno task bench:policies --text FILE[.gz] [--text FILE] [--cases N] [--record FILE] [--json]",
+    "usage: deno task bench:policies --text FILE[.gz] [--text FILE] --record FILE.csv [--only quality|speed]",
   );
   Deno.exit(args.help ? 0 : 1);
 }
 
-const length = Number(args.prompt);
-const nCases = Number(args.cases);
+const { model: path, record } = args;
+const [length, nCases, nSeeds] = [args.prompt, args.cases, args.seeds].map(Number);
+const context = length + ROOM;
 const shares: number[] = args.shares.split(",").map(Number);
-const texts = await Promise.all((args.text as string[]).map(readText));
+const names: string[] | undefined = args.systems?.split(";");
 const titles = (args.text as string[]).map((path) => path.split("/").at(-1)!.split(/[-.]/)[0]);
-const chosen: string[] | undefined = args.systems?.split(";");
 
-/** Tasks, and the text that each is made of. */
-const TASKS: readonly { readonly name: string; readonly task: Task; readonly text: number }[] = [
-  ...titles.map((name, text) => ({ name, task: "text" as const, text })),
-  { name: "copy", task: "again", text: 0 },
-  { name: "keys", task: "facts", text: 0 },
-  { name: "passkey", task: "passkey", text: 0 },
-];
-
-/** What one system came to in one run, by task; bytes allocated for the cache. */
-interface Run {
-  readonly outcomes: Readonly<Record<string, readonly Outcome[]>>;
-  readonly allocatedBytes: number;
-}
-
-async function run(options: PlanOptions): Promise<Run> {
-  const model = await loadModel(args.model, { context: length + 96, ...options });
-  const { tokenizer } = model;
-  const ids = texts.map((text) => tokenizer.encode(text.slice(0, 400_000), { addSpecial: false }));
-  const sequence = model.sequence();
-  const outcomes: Record<string, Outcome[]> = {};
-  for (const { name, task, text } of TASKS) {
-    outcomes[name] = [];
-    for (const one of makeCases(task, tokenizer, ids[text], nCases, length)) {
-      outcomes[name].push(await measure(sequence, one));
-    }
-  }
-  const allocatedBytes = sequence.cache().bytes;
-  model.dispose();
-  return { outcomes, allocatedBytes };
-}
-
-/** Bytes of the prompt in a full f16 cache. */
-async function f16Bytes(): Promise<number> {
-  const model = await loadModel(args.model, { context: length + 96, kvType: "f16" });
+const { whole, tokenizer } = await (async () => {
+  const model = await loadModel(path, { context, kvType: "f16" });
   const { bytes, capacity } = model.sequence().cache();
   model.dispose();
-  return bytes / capacity * length;
+  return { whole: bytes / capacity * length, tokenizer: model.tokenizer };
+})();
+const texts = (await Promise.all((args.text as string[]).map(readText)))
+  .map((text) => tokenizer.encode(text, { addSpecial: false }));
+
+/** Codebooks for so many channels together, as options. */
+async function learned(channels: number): Promise<PlanOptions> {
+  const text = (await readText(args.learn!)).slice(0, 150_000);
+  return { calibration: await calibrate(openSource(path), text, { kernels: calibrationModule, channels }) };
 }
 
-function seeded(policy: string, seed: number): string {
-  return `${policy}${policy.includes(":") ? "," : ":"}seed=${seed}`;
-}
-
-interface Row {
-  readonly system: string;
+/** A system within so many bytes, or without a budget. */
+interface Entry {
+  readonly system: System;
   readonly share: number | null;
+  readonly options: PlanOptions & { readonly context: number };
+}
+
+async function entries(): Promise<Entry[]> {
+  const all: Entry[] = [];
+  for (const system of SYSTEMS) {
+    const { name, options, channels, most = 1 } = system;
+    if (names !== undefined && !names.includes(name)) continue;
+    if (channels !== undefined && args.learn === undefined) continue;
+    const more = channels === undefined ? {} : await learned(channels);
+    for (const share of options.policy === undefined ? [null] : shares.filter((share) => share <= most)) {
+      const bounds = share === null ? {} : {
+        prefill: args.prefill as "whole" | "streaming",
+        budget: `${Math.floor(share * whole)}B`,
+      };
+      all.push({ system, share, options: { context, ...bounds, ...options, ...more } });
+    }
+  }
+  return all;
+}
+
+/** Leaves out what does not go within its bytes, with the reason. */
+async function within<T>({ system, share }: Entry, work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    console.error(`${system.name} at ${share}: ${error.message}`);
+  }
+}
+
+/** The prompts of one seed. */
+function prompts(seed: number): Prompt[] {
+  const sources = texts.map((ids) => ({ tokenizer, ids, length }));
+  return Array.from({ length: nCases }, (_, i) => {
+    const drawn = 1000 * seed + i;
+    return [
+      ...sources.map((source, text) =>
+        passage(source, drawn, { text: titles[text], ...(text === 0 && { again: "copy" }) })
+      ),
+      facts(sources[0], drawn, "keys"),
+      passkey(sources[0], drawn, "passkey"),
+    ];
+  }).flat();
+}
+
+interface Measured {
+  readonly entry: Entry;
+  readonly answers: Answers;
   readonly bytes: number;
   readonly allocatedBytes: number;
-  readonly prefill: number;
-  readonly decode: number;
-  readonly tasks: Readonly<Record<string, { loss: number; interval: number; hits: number }>>;
+  readonly peakBytes: number;
 }
 
-const reference = await run({ kvType: "f32" });
-const whole = await f16Bytes();
-
-/** One line of the table: a system, run with every seed. */
-async function row({ name, options, draws }: System, share: number | null): Promise<Row> {
-  const runs: Run[] = [];
-  for (const seed of draws ? Array.from({ length: Number(args.seeds) }, (_, i) => i + 1) : [undefined]) {
-    const { policy } = options;
-    runs.push(
-      await run({
-        ...(policy !== undefined && { prefill: args.prefill as "whole" | "streaming" }),
-        ...options,
-        ...(share !== null && { budget: `${Math.floor(share * whole)}B` }),
-        ...(seed !== undefined && { policy: seeded(policy as string, seed) }),
-      }),
-    );
+async function quality(all: readonly Entry[]): Promise<void> {
+  const reference: Answers = {};
+  const others = names === undefined
+    ? []
+    : (await readRecord(record!)).filter((row) => !names.includes(row.system));
+  const measured = new Map<Entry, Measured>();
+  for (let seed = 1; seed <= nSeeds; seed++) {
+    const asked = prompts(seed);
+    append(reference, (await ask(path, { context, kvType: "f32" }, asked)).answers);
+    for (const entry of all) {
+      const { policy } = entry.options;
+      const options = typeof policy === "string"
+        ? { ...entry.options, policy: seeded(policy, seed) }
+        : entry.options;
+      const outcome = await within(entry, () => ask(path, options, asked));
+      if (outcome === undefined) continue;
+      const before = measured.get(entry);
+      const answers = before?.answers ?? {};
+      append(answers, outcome.answers);
+      const { usedBytes, allocatedBytes, peakBytes } = outcome;
+      const bytes = Math.max(before?.bytes ?? 0, usedBytes);
+      measured.set(entry, { entry, answers, bytes, allocatedBytes, peakBytes });
+    }
+    const rows = [...measured.values()];
+    await writeRecord(record!, [...others, ...rows.map((one) => line(one, reference, rows))]);
+    console.error(`${new Date().toISOString()} seed ${seed} of ${nSeeds}: ${rows.length} rows`);
   }
-  const all = runs.flatMap(({ outcomes }) => Object.values(outcomes).flat());
-  const total = (what: "prefillMs" | "decodeMs" | "nDecoded") => all.reduce((sum, one) => sum + one[what], 0);
+}
+
+/** One line of the record: what a system came to, against the full cache and against a window of as many bytes. */
+function line(one: Measured, reference: Answers, all: readonly Measured[]): Record<string, unknown> {
+  const { entry: { system, share }, answers, bytes, allocatedBytes, peakBytes } = one;
+  const least = shares.toSorted((a, b) => a - b).find((share) => bytes <= share * whole * 1.01);
+  const window = all.find(({ entry }) => entry.system.name === "window" && entry.share === share)?.answers;
+  const tasks = Object.entries(answers).flatMap(([task, said]) => {
+    const numbers: Record<string, number | undefined> = {
+      nll: mean(said.map(({ nll }) => nll)),
+      ...named("loss", behind(said, reference[task])),
+      ...named("behind_window", window && behind(said, window[task])),
+      hits: mean(said.map(({ hits }) => hits)),
+      hits_interval: interval(said.map(({ hits }) => hits)),
+    };
+    return Object.entries(numbers).map(([name, value]) => [`${task}_${name}`, value?.toFixed(4) ?? ""]);
+  });
   return {
-    system: name,
-    share,
-    bytes: Math.max(...all.map(({ usedBytes }) => usedBytes)),
-    allocatedBytes: runs[0].allocatedBytes,
-    prefill: 1000 * length * all.length / total("prefillMs"),
-    decode: 1000 * total("nDecoded") / total("decodeMs"),
-    tasks: Object.fromEntries(TASKS.map(({ name }) => {
-      // Seeds of one case belong together: the interval is over cases.
-      const losses = reference.outcomes[name].map(({ nll }, i) =>
-        mean(runs.map(({ outcomes }) => outcomes[name][i].nll)) - nll
-      );
-      const hits = mean(runs.flatMap(({ outcomes }) => outcomes[name].map(({ hit }) => hit ? 1 : 0)));
-      return [name, { loss: mean(losses), interval: interval(losses), hits }];
-    })),
+    system: system.name,
+    share: share ?? least ?? "",
+    prompts: answers[titles[0]].length,
+    bytes: Math.round(bytes),
+    allocated_bytes: allocatedBytes,
+    peak_bytes: peakBytes,
+    ...Object.fromEntries(tasks),
   };
 }
 
-function print({ system, share, bytes, prefill, decode, tasks }: Row): void {
-  const results = TASKS.map(({ name, task }) => {
-    const { loss, interval, hits } = tasks[name];
-    return task === "facts" || task === "passkey"
-      ? `${name} ${Math.round(100 * hits)} %`
-      : `${name} ${loss.toFixed(3)} ± ${interval.toFixed(3)}`;
-  });
-  console.log(
-    `${system.padEnd(28)} ${share === null ? "own " : share.toFixed(2)} ${
-      (bytes / 1e3).toFixed(0).padStart(5)
-    } kB  ` +
-      `${results.join(", ")}, prefill ${prefill.toFixed(0)}, decode ${decode.toFixed(0)} tok/s`,
-  );
-}
+const named = (name: string, value: readonly [number, number] | undefined) => ({
+  [name]: value?.[0],
+  [`${name}_interval`]: value?.[1],
+});
 
-/** Writes what there is so far: a run takes long. */
-async function record(): Promise<void> {
-  if (args.record === undefined) return;
-  const head = ["system", "share", "bytes", "allocated_bytes", "prefill", "decode"]
-    .concat(TASKS.flatMap(({ name }) => [`${name}_loss`, `${name}_interval`, `${name}_hits`]));
-  const lines = rows.map(({ system, share, bytes, allocatedBytes, prefill, decode, tasks }) =>
-    [
-      `"${system}"`,
-      share ?? "",
-      bytes,
-      allocatedBytes,
-      prefill.toFixed(0),
-      decode.toFixed(0),
-      ...TASKS.flatMap(({ name }) => Object.values(tasks[name]).map((value) => value.toFixed(4))),
-    ].join(",")
-  );
-  await Deno.writeTextFile(args.record, [head.join(","), ...lines].join("\n") + "\n");
-}
-
-const rows: Row[] = [];
-for (const system of SYSTEMS.filter(({ name }) => chosen === undefined || chosen.includes(name))) {
-  for (const share of system.options.policy === undefined ? [null] : shares) {
-    let done: Row;
-    try {
-      done = await row(system, share);
-    } catch (error) {
-      if (!(error instanceof OptionError)) throw error;
-      console.error(`${system.name} at ${share}: ${error.message}`);
-      continue;
-    }
-    const fits = share ?? shares.toSorted((a, b) =>
-      a - b
-    ).find((share) => done.bytes <= share * whole * 1.01) ?? null;
-    rows.push({ ...done, share: fits });
-    if (!args.json) print(rows.at(-1)!);
-    await record();
+async function speed(all: readonly Entry[]): Promise<void> {
+  const [{ ids }] = prompts(1);
+  const rows: Record<string, unknown>[] = [];
+  for (const entry of all) {
+    const measured = await within(entry, () => measureSpeed(path, entry.options, ids));
+    if (measured === undefined) continue;
+    rows.push({
+      system: entry.system.name,
+      share: entry.share ?? "",
+      prefill: measured.prefill.toFixed(0),
+      decode: measured.decode.toFixed(0),
+    });
+    await writeRecord(speedRecord(record!), rows);
   }
 }
-if (args.json) console.log(JSON.stringify({ wholeBytes: whole, rows }, null, 2));
+
+const all = await entries();
+if (args.only !== "speed") await quality(all);
+if (args.only !== "quality") await speed(all);
+await showSystems(record, args.plots, args.document);

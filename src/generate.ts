@@ -52,17 +52,27 @@ export function generate(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): Generation {
+  const ids = promptIds(on, prompt);
+  for (const id of options.history ?? []) checkId("history", id, on.tokenizer.nVocab);
+  return new Generation(on, ids, options);
+}
+
+/**
+ * The ids of a prompt that can be read.
+ *
+ * @throws {OptionError} When it has no token, one that there isn't, or too many.
+ */
+export function promptIds(on: Model | Sequence, prompt: string | readonly number[]): readonly number[] {
   const [start, capacity] = on instanceof Model ? [0, on.plan.context] : [on.position, on.capacity];
   const { tokenizer } = on;
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, start) : prompt;
   if (ids.length === 0 && start === 0) throw new OptionError("prompt", prompt, "at least one token");
   for (const id of ids) checkId("prompt", id, tokenizer.nVocab);
-  for (const id of options.history ?? []) checkId("history", id, tokenizer.nVocab);
   const room = capacity - start;
   if (ids.length > room) {
     throw new OptionError("prompt", `${ids.length} tokens`, `at most the ${room} that the context has left`);
   }
-  return new Generation(on, ids, options);
+  return ids;
 }
 
 function encode(tokenizer: Tokenizer, text: string, start: number): number[] {

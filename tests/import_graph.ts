@@ -17,6 +17,7 @@ const LAYERS = [
   ["structured"],
   ["snapshot"],
   ["model"],
+  ["calibrate"],
   ["generate.ts", "generate"],
   ["session"],
   ["runtime", "stores"],

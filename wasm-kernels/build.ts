@@ -1,5 +1,5 @@
 /**
- * Builds both kernel binaries from `wasm-kernels/` and puts them, with their bindings, into `src/kernels/wasm/`.
+ * Builds the kernel binaries from `wasm-kernels/` and puts them, with their bindings, into `src/kernels/wasm/`.
  *
  *   deno task build            build and install
  *   deno task build --check    build, compare with what is installed, exit 1 on a difference
@@ -13,10 +13,14 @@ import binaryen from "binaryen";
 const here = new URL(".", import.meta.url);
 const installed = new URL("../src/kernels/wasm/", here);
 
-/** The two binaries: `simd128` is deterministic on every machine, `relaxed` uses the relaxed SIMD instructions. */
+/**
+ * The binaries: `simd128` is deterministic on every machine, `relaxed` uses the relaxed SIMD instructions; `calibrate` is the
+ * first with what calibration takes beside it.
+ */
 const VARIANTS = {
-  simd128: ["simd128"],
-  relaxed: ["simd128", "relaxed-simd"],
+  simd128: { instructions: ["simd128"], features: [], bindings: undefined },
+  relaxed: { instructions: ["simd128", "relaxed-simd"], features: [], bindings: "kernels.d.ts" },
+  calibrate: { instructions: ["simd128"], features: ["calibrate"], bindings: "calibrate.d.ts" },
 } as const;
 type Variant = keyof typeof VARIANTS;
 
@@ -29,24 +33,30 @@ async function run(command: string, args: string[], env: Record<string, string>)
 async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: string }> {
   const out = `pkg-${variant}`;
   const cargoHome = Deno.env.get("CARGO_HOME") ?? `${Deno.env.get("HOME")}/.cargo`;
-  const features = [
+  const { instructions, features } = VARIANTS[variant];
+  const enabled = [
     "bulk-memory",
     "nontrapping-fptoint",
     "sign-ext",
     "mutable-globals",
-    ...VARIANTS[variant],
+    ...instructions,
   ];
-  await run("wasm-pack", ["build", "--target", "web", "--release", "--no-pack", "--out-dir", out], {
+  const args = ["build", "--target", "web", "--release", "--no-pack", "--out-dir", out];
+  await run("wasm-pack", [...args, "--", "--features", features.join()], {
     // Paths of this machine must not end up in the binary, or no two machines build the same bytes.
     RUSTFLAGS: [
       // Loops that are worth it are written with vectors; for all others LLVM's own are a tenth more code.
       "-C no-vectorize-loops",
+      // Copies of loops that are not worth their code: several rounds of one where their number is not known, and one
+      // for each outcome of a condition inside. What matters is unrolled by arrays of a known length.
+      "-C llvm-args=-unroll-runtime=false",
+      "-C llvm-args=-unswitch-threshold=0",
       // Where a panic came from, which nobody sees: a panic is a trap.
       "-Z location-detail=none",
-      `-C target-feature=${features.map((name) => `+${name}`).join()},-reference-types`,
+      `-C target-feature=${enabled.map((name) => `+${name}`).join()},-reference-types`,
       // The standard library's objects claim reference types as well, and wasm-bindgen would believe them and add
       // a table with imports; no export has a reference in its signature.
-      `-C link-arg=--features=${features.join()}`,
+      `-C link-arg=--features=${enabled.join()}`,
       "-C link-arg=--no-check-features",
       "-C link-arg=-zstack-size=106496",
       `--remap-path-prefix=${new URL(".", here).pathname}=/locket/`,
@@ -112,7 +122,8 @@ if (import.meta.main) {
   for (const variant of Object.keys(VARIANTS) as Variant[]) {
     const { wasm, bindings } = await build(variant);
     const files: [string, Uint8Array][] = [[`${variant}.wasm`, wasm]];
-    if (variant === "relaxed") files.push(["kernels.d.ts", new TextEncoder().encode(bindings)]);
+    const { bindings: name } = VARIANTS[variant];
+    if (name !== undefined) files.push([name, new TextEncoder().encode(bindings)]);
     for (const [name, bytes] of files) {
       const file = new URL(name, installed);
       if (!check) await Deno.writeFile(file, bytes);

@@ -81,7 +81,11 @@ export function checkStored({ policy }: Axes, storage: StoragePlan, read: ReadPl
   if (policy.needsRead && read?.name !== policy.read!.split(":")[0]) {
     throw new OptionError("read", read?.name ?? "dense", `none beside ${policy.name}, which brings its own`);
   }
-  const joins = policy.victims !== undefined && policy.victims !== "drop";
+  const demotes = policy.victims === "demote";
+  if (demotes && !storage.demotes) {
+    throw new OptionError("storage", storage.name, `mixed, in which ${policy.name} can demote tokens`);
+  }
+  const joins = policy.victims !== undefined && policy.victims !== "drop" && !demotes;
   const what = joins ? `${policy.name} with victims ${policy.victims}` : policy.name;
   if ((joins || policy.readsStored) && storage.name !== "plain") {
     throw new OptionError("storage", storage.name, `plain, whose keys and values ${what} can look at`);

@@ -14,7 +14,7 @@ import type { AttentionDesk } from "./storage.ts";
 /** Position of an empty slot. */
 const EMPTY = 2 ** 32 - 1;
 
-/** Who wants to see rows of attention logits. */
+/** Who wants to see rows of attention weights. */
 export interface Watcher {
   /** Rows of the current call from this one on are wanted. */
   readonly firstRow: number;
@@ -28,8 +28,10 @@ export interface Watcher {
   gather(layer: number, queries: Floats, positions: Words, nTokens: number): void;
   /** Sees the rotated queries and keys of `nTokens` tokens before they are stored. */
   echo(layer: number, desk: AttentionDesk, nTokens: number): void;
-  /** Takes `nTokens` rows of logits, of the tokens at `positions` from `first` on. */
-  observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void;
+  /** Takes `nTokens` rows of weights, of the tokens at `positions` from `first` on. */
+  observe(layer: number, positions: Words, first: number, nTokens: number): void;
+  /** A layer has stored and read all tokens of a call. */
+  closeLayer(layer: number): void;
 }
 
 /** What one KV head holds, in order of position. */
@@ -68,6 +70,13 @@ export class CacheKeeper implements Watcher {
   #chunkEnd = 0;
   #peak = 0;
   #ms = 0;
+  /** Whether the policy acts on the token that goes through the layers, and whether it does in each layer at once. */
+  #acts = false;
+  #atOnce = false;
+  /** Position behind that token. */
+  #stepEnd = 0;
+  /** Layers that are reduced already. */
+  #nReduced = 0;
 
   /** @param given Noise to use in place of drawn one. */
   constructor(
@@ -167,7 +176,7 @@ export class CacheKeeper implements Watcher {
   openChunk(nTokens: number): void {
     this.#ahead -= nTokens;
     this.#view.passTokens = nTokens;
-    if (this.#plan.prefill === "streaming") {
+    if (this.#plan.prefill !== "whole") {
       this.#view.span = [this.#chunkEnd, this.#chunkEnd + nTokens];
       this.#chunkEnd += nTokens;
     }
@@ -186,18 +195,37 @@ export class CacheKeeper implements Watcher {
     for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).compact();
   }
 
-  /** One token of the running text goes through the layers. */
-  openStep(): void {
-    const step = ++this.#view.step;
-    this.#view.passTokens = 1;
-    const acts = this.policy.steps && step % (this.policy.every ?? 1) === 0;
-    const looks = this.policy.observe !== undefined && this.policy.stepRows !== false;
-    this.#firstRow = acts && looks ? 0 : 1;
+  /** The prompt has been read sparsely: the caches hold what stays. */
+  closeSparse(): void {
+    this.#peak = this.peak;
   }
 
-  /** It has; `position` tokens are read now. */
+  /** One token of the running text, at `position`, goes through the layers. */
+  openStep(position: number): void {
+    const step = ++this.#view.step;
+    this.#view.passTokens = 1;
+    const { policy } = this;
+    const acts = policy.steps && step % (policy.every ?? 1) === 0;
+    const looks = policy.observe !== undefined && policy.stepRows !== false;
+    this.#firstRow = acts && looks ? 0 : 1;
+    this.#acts = acts;
+    // What layers share, and budgets that grow, want all layers to be done.
+    this.#atOnce = acts && !policy.shared && !policy.grows;
+    this.#stepEnd = position + 1;
+    this.#nReduced = 0;
+  }
+
+  /** Reduces it now if that can be: slots and scores still are in the processor's caches. */
+  closeLayer(layer: number): void {
+    if (!this.#atOnce) return;
+    this.#reduce(this.#stepEnd, layer, layer + 1);
+    this.#nReduced = layer + 1;
+  }
+
+  /** The token has passed; `position` tokens are read now. */
   closeStep(position: number): void {
-    if (this.policy.steps && this.#view.step % (this.policy.every ?? 1) === 0) this.#reduce(position);
+    this.#atOnce = false;
+    if (this.#acts) this.#reduce(position, this.#nReduced);
   }
 
   gather(layer: number, queries: Floats, positions: Words, nTokens: number): void {
@@ -219,9 +247,9 @@ export class CacheKeeper implements Watcher {
     if (classes !== undefined && scores !== "none") this.#view.mark(layer, ids, positions, nTokens);
   }
 
-  observe(layer: number, logSums: Floats, positions: Words, first: number, nTokens: number): void {
+  observe(layer: number, positions: Words, first: number, nTokens: number): void {
     const start = performance.now();
-    this.policy.observe!(this.#view.show(layer, { logSums, positions, first }, nTokens));
+    this.policy.observe!(this.#view.show(layer, { positions, first }, nTokens));
     this.#ms += performance.now() - start;
   }
 
@@ -251,13 +279,14 @@ export class CacheKeeper implements Watcher {
     this.#budgets = budgets;
   }
 
-  #reduce(position: number): void {
+  /** Reduces layers from `first` on, up to `end`. */
+  #reduce(position: number, first = 0, end = this.#caches.length): void {
     const start = performance.now();
     const { policy } = this;
     this.#view.position = position;
     const atPrompt = policy.grows ? this.#budgetsAt(position - this.#view.step) : this.#budgets;
     if (policy.grows) this.#budgets = this.#budgetsAt(position);
-    for (let layer = 0; layer < this.#caches.length; layer++) {
+    for (let layer = first; layer < end; layer++) {
       const [budget, most] = [this.#budgets[layer], this.#most[layer]];
       policy.reduce(this.#view.turn(layer, budget, atPrompt[layer], most));
     }

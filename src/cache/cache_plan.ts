@@ -20,6 +20,9 @@ import { readReader } from "./read/mod.ts";
 import type { AttentionRules, KvStorage, ReadPlan, StoragePlan, StorageSetting } from "./storage.ts";
 import { readStorage } from "./storage/mod.ts";
 
+/** How a prompt is read. */
+export type Prefill = "streaming" | "whole" | "sparse";
+
 /** How a sequence's cache is kept small. */
 export interface CacheOptions extends AxisOptions {
   /**
@@ -31,9 +34,10 @@ export interface CacheOptions extends AxisOptions {
   readonly budget?: number | string;
   /**
    * `streaming` (default) reduces after every chunk of the prompt, in a cache of budget and one chunk. `whole` reduces
-   * once, after the prompt, as the papers do, in a cache that holds the whole context.
+   * once, after the prompt, as the papers do, in a cache that holds the whole context. `sparse` computes the attention of
+   * and over those tokens of a first prompt alone that the policy keeps, layer by layer; later prompts stream.
    */
-  readonly prefill?: "whole" | "streaming";
+  readonly prefill?: Prefill;
   /**
    * `original`: a token keeps its position in the text. `compact`: its position is its place among the tokens that are
    * held, so that a text may be longer than the model's context. Default: the policy's, mostly `original`.
@@ -55,7 +59,7 @@ export interface CachePlan {
   readonly budgetRule: BudgetRule | null;
   readonly nHeads: number;
   readonly budget: Budget;
-  readonly prefill: "whole" | "streaming";
+  readonly prefill: Prefill;
   readonly positions: Positions;
   readonly storage: StoragePlan;
   /** None: everything is read. */
@@ -91,9 +95,10 @@ export function planCache(
   const { nLayers, nHeads, nKvHeads } = hparams;
   const named = typeof options.policy === "object" ? options.policy : readPolicy(options.policy ?? "full");
   const { policy, budgetRule } = readAxes(named, options);
-  const prefill = oneOf("prefill", options.prefill ?? "streaming", ["whole", "streaming"]);
+  const prefill = oneOf("prefill", options.prefill ?? "streaming", ["streaming", "whole", "sparse"]);
   const calibration = calibrationOf(options.calibration);
-  const setting = { hparams, types, policy, prefill, chunk, context, calibration };
+  const asked = options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget);
+  const setting = { hparams, types, policy, prefill, chunk, context, budget: asked, calibration };
   const storage = readStorage(options.storage ?? policy?.storage ?? "plain", setting);
   const read = readReader(options.read ?? policy?.read ?? "dense", setting);
   checkStored({ policy, budgetRule }, storage, read);
@@ -124,26 +129,29 @@ export function planCache(
     throw new OptionError("policy", policy.name, "a model whose heads form groups");
   }
 
+  if (prefill === "sparse") checkSparse(hparams, { policy, positions, storage, read });
+
   const scoreRows = { none: 0, layer: 1, kvHead: nKvHeads, head: nHeads }[policy.scores];
   const later = policy.steps ? (policy.every ?? 1) - 1 : policy.reserve ?? 0;
   const room = chunk + later;
   const factor = budgetRule?.most ?? 1;
   const budget = inSlots(
-    options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget),
+    asked,
     { policy, nHeads, positions, storage, read, scoreRows, nLayers },
-    prefill === "streaming" ? { room, factor } : { room: 0, factor: 1 },
+    prefill === "whole" ? { room: 0, factor: 1 } : { room, factor },
   );
   const most = budgetAt({ policy, budget }, context);
   const budgets = layerBudgets(policy, most, nLayers);
+  const holdsAll = prefill === "whole" || policy.victims === "demote";
   const least = Math.min(...budgets);
   if (least < policy.minBudget) {
     const found = least === most ? options.budget : `${least} slots in a layer`;
     throw new OptionError("budget", found, `at least ${policy.minBudget} slots, as ${policy.name} is set`);
   }
   const capacities = budgets.map((slots) =>
-    prefill === "whole" ? all : Math.min(all, roundUp(Math.floor(factor * slots) + room, SLOT_GROUP))
+    holdsAll ? all : Math.min(all, roundUp(Math.floor(factor * slots) + room, SLOT_GROUP))
   );
-  const mostSlots = prefill === "whole"
+  const mostSlots = holdsAll
     ? capacities
     : capacities.map((slots) => slots === all ? all : Math.floor((slots - room) / factor));
   const rows = policy.promptRows === "all" ? MAX_TILE : policy.promptRows === "none" ? 1 : policy.promptRows;
@@ -163,6 +171,25 @@ export function planCache(
     scoreRows,
     tile,
   };
+}
+
+/** Refuses sparse prompts with what is made of all tokens, or of attention over all of them. */
+function checkSparse(
+  { residual }: Hparams,
+  { policy, positions, storage, read }: Pick<CachePlan, "positions" | "storage" | "read"> & {
+    policy: Policy;
+  },
+): void {
+  const refuse = (wanted: string) => {
+    throw new OptionError("prefill", "sparse", wanted);
+  };
+  if (policy.sparse === undefined) {
+    refuse(`streaming or whole: ${policy.name} ranks tokens by attention over all`);
+  }
+  if (read !== null) refuse(`streaming or whole: ${read.name} looks at all keys of a prompt`);
+  if (storage.name !== "plain" && !storage.demotes) refuse(`storage plain or mixed, not ${storage.name}`);
+  if (positions === "compact") refuse("original positions");
+  if (residual === "parallel") refuse("a model whose feed-forward comes after attention, not beside it");
 }
 
 /** Slots that a budget stands for after so many tokens: of the prompt, or of all, where a policy's budget grows. */
@@ -218,7 +245,7 @@ function inSlots(
 
 function oneOf<T extends string>(option: string, value: T, values: readonly T[]): T {
   if (values.includes(value)) return value;
-  throw new OptionError(option, value, values.join(" or "));
+  throw new OptionError(option, value, values.join(", "));
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * ```text
  * "LocketCQ"  u32 version  u32 bytes of the head
- * head        JSON, UTF-8: fingerprint of the model, sizes
+ * head        JSON, UTF-8: fingerprints of the model, sizes
  * codebooks   u16 halves [layer][keys, values][KV head, channel, centre]
  * SHA-256     of all before it
  * ```
@@ -14,7 +14,7 @@ import { sha256 } from "@noble/hashes/sha2";
 import { OptionError } from "../error.ts";
 
 const MAGIC = "LocketCQ";
-const VERSION = 1;
+const VERSION = 2;
 const PREFIX_BYTES = 16;
 const DIGEST_BYTES = 32;
 
@@ -34,6 +34,8 @@ export interface CalibrationShape {
 export interface Calibration extends CalibrationShape {
   /** Fingerprint of the model's header. */
   readonly model: string;
+  /** Of its weights. */
+  readonly weights: string;
   /** `[layer][keys, values][KV head, channel, centre]`: floats of 32 bits, or of 16 as their bits. */
   readonly books: Float32Array | Uint16Array;
 }
@@ -87,12 +89,18 @@ export function readCalibration(bytes: Uint8Array): Calibration {
   if (digest.some((byte, i) => byte !== bytes[digested + i])) throw refuse("damaged");
   const start = PREFIX_BYTES + view.getUint32(12, true);
   const head = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, start)));
-  if (typeof head.model !== "string" || !NAMES.every((name) => Number.isInteger(head[name]))) {
+  const named = [head.model, head.weights].every((value) => typeof value === "string");
+  if (!named || !NAMES.every((name) => Number.isInteger(head[name]))) {
     throw refuse("without sizes");
   }
   const shape: CalibrationShape = head;
   if (digested - start !== 2 * shape.nLayers * bookLength(shape)) {
     throw refuse("of another size than it says");
   }
-  return { ...shape, model: head.model, books: new Uint16Array(bytes.slice(start, digested).buffer) };
+  return {
+    ...shape,
+    model: head.model,
+    weights: head.weights,
+    books: new Uint16Array(bytes.slice(start, digested).buffer),
+  };
 }

@@ -23,12 +23,8 @@ import type {
 import type { PolicySpace } from "./policy_space.ts";
 import type { AttentionDesk, AttentionRules } from "./storage.ts";
 
-const PLAIN: ObserveOptions = { noise: "none", seed: 0, reduce: "sum", weight: 1, decay: 1, tau: 1 };
-
 /** Rows of attention that wait in the scratch. */
 export interface Rows {
-  /** `[H, T]`. */
-  readonly logSums: Floats;
   readonly positions: Words;
   /** The first of them among the positions. */
   readonly first: number;
@@ -108,16 +104,15 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
     this.rules.kernels.stored.gather(queries!, q, positions, n, this.nHeads, keyDim, this.policy.queries!);
   }
 
-  add(options: Partial<ObserveOptions> = PLAIN): void {
-    this.#observe(this.space.scores[this.layer], options === PLAIN ? PLAIN : { ...PLAIN, ...options });
+  add(options: Partial<ObserveOptions> = {}): void {
+    this.#observe(this.space.scores[this.layer], options);
   }
 
-  #observe(scores: Floats, options: ObserveOptions): void {
-    const { logSums, positions, first } = this.#rows!;
+  #observe(scores: Floats, options: Partial<ObserveOptions>): void {
+    const { positions, first } = this.#rows!;
     this.rules.kernels.policy.observe(
       scores,
       this.space.scratch.logits,
-      logSums,
       this.#cache,
       positions,
       first,
@@ -132,7 +127,7 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   average({ beta, sinks }: { beta: number; sinks: number }): void {
     const { rules: { kernels }, space: { scratch, scores } } = this;
     const { first } = this.#rows!;
-    this.#observe(scratch.gathered!, { ...PLAIN, decay: beta });
+    this.#observe(scratch.gathered!, { decay: beta });
     if (first + this.nTokens < this.passTokens) return;
     const kept = beta ** this.passTokens;
     kernels.cascade.average(
@@ -147,11 +142,10 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   }
 
   probe(rows: ProbeRows): void {
-    const { logSums, positions, first } = this.#rows!;
+    const { positions, first } = this.#rows!;
     this.rules.kernels.mass.observe(
       this.space.scores[this.layer],
       this.space.scratch.logits,
-      logSums,
       this.#cache,
       positions,
       first,
@@ -162,16 +156,36 @@ export class LayerView implements ObservedLayer, ReducedLayer, Choice {
   }
 
   keepProbed(rows: ProbeRows, tau: number): void {
-    const n = this.rules.kernels.mass.count(
-      this.space.scores[this.layer],
-      this.#cache,
-      this.#probes(rows),
-      tau,
-    );
-    this.keep({ budget: Math.min(n, this.budget), recent: 1 });
+    const { space: { scores }, rules: { kernels }, position, budget } = this;
+    const demotes = this.policy.victims === "demote";
+    const first = demotes ? this.#coded : 0;
+    const among = { tau, first, held: this.step === 0 };
+    const n = kernels.mass.count(scores[this.layer], this.#cache, this.#probes(rows), among);
+    if (!demotes) return this.keep({ budget: Math.min(n, budget), recent: 1 });
+    // Each time as large a share as the budget is of the whole text.
+    const share = Math.ceil(budget * (position - first) / position - 1e-9);
+    this.#demote(first, Math.min(n, share), among.held ? 1 : 0);
+  }
+
+  /** The best `n` of the tokens that wait to be coded, which `first` others precede, and the `recent` latest matter. */
+  #demote(first: number, n: number, recent: number): void {
+    const { rules: { kernels }, space: { scratch, scores } } = this;
+    const cache = this.#cache;
+    const { offset, length } = scratch.before!;
+    const kept: LayerCache = { ...cache, slots: { kind: "bytes", offset, length: 4 * length } };
+    kernels.stored.mark(scratch.before!, cache);
+    kernels.policy.select(kept, scores[this.layer], 1, first + n, first, this.position - recent, false);
+    kernels.codec.choose(cache, kept.slots);
+  }
+
+  /** Tokens that are coded already. */
+  get #coded(): number {
+    return new Uint32Array(this.rules.kernels.buffer, this.#cache.codec!.offset, 2)[1];
   }
 
   #probes({ recent, random, seed }: ProbeRows): Probes {
+    // The row of a token of the running text.
+    if (this.step > 0) return { start: this.position - 1, end: this.position, from: 0, share: 0, seed };
     const [start, end] = this.span;
     const from = Math.max(start, end - recent);
     return { start, end, from, share: from > start ? random / (from - start) : 0, seed };

@@ -25,9 +25,10 @@ export type PolicyValue = number | string | boolean;
 /**
  * What becomes of tokens that leave. `drop`: they are gone. `mass_fold`: values join the most similar key that stays, which then weighs for both.
  * `merge_nearest`: keys and values go into the mean at the nearest position that stays; for presets alone, since it
- * mixes rotated keys.
+ * mixes rotated keys. `demote`: they stay in fewer bits, as the storage `mixed` does; for presets alone, which rank the
+ * tokens that wait to be coded.
  */
-export type Victims = "drop" | "mass_fold" | "merge_nearest";
+export type Victims = "drop" | "mass_fold" | "merge_nearest" | "demote";
 
 /** Tokens read at once: a chunk of a prompt, or a token of a running text. */
 export interface Moment {
@@ -44,7 +45,7 @@ export interface ObservedLayer extends Moment {
   /** Rows to be observed. */
   readonly nTokens: number;
   /**
-   * Turns the logits of these rows into scores: softmax((logit + noise) / tau) · weight, summed over the heads of a row
+   * Turns the attention of these rows into scores: softmax((logit + noise) / tau) · weight, summed over the heads of a row
    * of scores. To be called once. By default without noise, weight 1, decay 1, tau 1.
    */
   add(options?: Partial<ObserveOptions>): void;
@@ -65,6 +66,16 @@ export interface ProbeRows {
   /** About so many of the others, drawn by position. */
   readonly random: number;
   readonly seed: number;
+}
+
+/** How the tokens of a prompt that matter are known before attention is computed. */
+export interface SparseRule {
+  /** Rows that show it. */
+  readonly rows: ProbeRows;
+  /** Share of their attention that the tokens which matter have together. */
+  readonly tau: number;
+  /** Whether the others stay in fewer bits rather than leave. */
+  readonly demotes: boolean;
 }
 
 /** How to choose what stays. */
@@ -113,7 +124,8 @@ export interface ReducedLayer extends Moment {
   cut(cut: Cut): void;
   /**
    * Keeps as many slots as reach a share `tau` of what the probes have shown, at most the budget: those with the most for
-   * each probe that can see them, and the last token. Only for policies without `steps`.
+   * each probe that can see them, and the last token. Only for policies without `steps`, or whose victims are demoted:
+   * then it chooses among the tokens that wait to be coded, in steps by the row of the latest token.
    */
   keepProbed(rows: ProbeRows, tau: number): void;
   /**
@@ -199,6 +211,8 @@ export interface Policy {
   readonly readsStored?: boolean;
   /** First position whose query the statistics count that `expect` needs; absent: none are made. */
   readonly queries?: number;
+  /** What it chooses by where prompts are read sparsely; absent: they can't be. */
+  readonly sparse?: SparseRule;
   /** Texts that mark a token which holds one of them. Scores, if any, are these marks then: 1, or 0 for all others. */
   readonly classes?: readonly string[];
   /** Tokens of the classes end segments and are anchors, which alone stay of them. The reader `anchor` sees to it. */

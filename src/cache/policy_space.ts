@@ -20,7 +20,7 @@ interface Planned {
 
 /** Room that sequences share. */
 export interface PolicyScratch {
-  /** Logits `[H, tile, capacity]` on their way to become scores, or scores `[G, capacity]` for one choice only. */
+  /** Weights `[H, tile, capacity]` on their way to become scores, or scores `[G, capacity]` for one choice only. */
   readonly logits: Floats;
   /** Sums `[H, capacity]` over the tokens read at once, where scores are moving averages. */
   readonly gathered: Floats | null;

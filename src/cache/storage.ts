@@ -15,6 +15,7 @@
 import type { Hparams } from "../hparams.ts";
 import type { Kernels } from "../kernels/kernels.ts";
 import type { Bytes, Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
+import type { Budget } from "./budget.ts";
 import type { Calibration } from "./calibration.ts";
 import type { KvTypes } from "./kv_cache.ts";
 import type { Param, Values } from "./policies/params.ts";
@@ -53,7 +54,7 @@ export interface KvStorage {
   /**
    * attended [n, H, dv] = attention of `n` queries on the desk from `first` on.
    *
-   * @param scores Receives the logits `[H, n, capacity]`, where somebody wants them.
+   * @param scores Receives the weights `[H, n, capacity]`, up to a factor per row, where somebody wants them.
    */
   attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void;
   /** A chunk of a prompt has passed all layers; `position` tokens are read, and `ahead` more of the prompt come. */
@@ -94,11 +95,13 @@ export interface StorageSetting {
   readonly types: KvTypes;
   /** None: everything stays. */
   readonly policy: Policy | null;
-  readonly prefill: "whole" | "streaming";
+  readonly prefill: "streaming" | "whole" | "sparse";
   /** Prompt tokens computed at once. */
   readonly chunk: number;
   /** Tokens that a sequence can have. */
   readonly context: number;
+  /** What a policy may keep. */
+  readonly budget: Budget;
   /** What has been learned about the model's keys and values, where the caller gives it. */
   readonly calibration?: Calibration;
 }
@@ -109,6 +112,8 @@ export interface StoragePlan {
   readonly params: Readonly<Record<string, PolicyValue>>;
   /** Whether keys come to it unrotated, to be rotated when they are read. */
   readonly unrotated?: boolean;
+  /** Whether tokens have different widths, of which a policy whose victims are demoted decides. */
+  readonly demotes?: boolean;
   /** Codebooks that all sequences share. */
   readonly books?: Uint8Array;
   /**

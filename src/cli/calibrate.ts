@@ -1,8 +1,9 @@
 /** `deno task calibrate`: learns codebooks of a model's keys and values. */
 import { encodeCalibration } from "../cache/calibration.ts";
 import { OptionError } from "../error.ts";
-import { calibrate } from "../model/calibrate.ts";
-import { kernelModule } from "../runtime/kernel_modules_deno.ts";
+import { calibrate } from "../calibrate/calibrate.ts";
+import type { WeightKind } from "../calibrate/collect.ts";
+import { calibrationModule } from "../runtime/calibration_module.ts";
 import { openSource } from "../runtime/open_source.ts";
 import type { Arguments } from "./args.ts";
 import { calibrationPath } from "./calibration.ts";
@@ -17,14 +18,17 @@ const command: Command = {
   name: "calibrate",
   summary:
     "Learns codebooks of a model's keys and values from a text, and writes them beside the model, for --storage cq.\n" +
-    "Tokens count as much as the attention that they get, in place of gradients, which would need a backward pass.",
+    "Each key and value counts as much as the loss of the text depends on it, which takes a backward pass.",
   options: {
     "model": { value: "PATH|URL", help: "A GGUF file (default: the bundled model)" },
     "text-file": { value: "FILE", help: "The text, as like those to come as can be" },
     "channels": { value: "N", help: "Channels that share a code of 8 bits: 2, 4 (default) or 8" },
     "tokens": { value: "N", help: "Tokens of the text to learn from (default: 8192)" },
     "window": { value: "N", help: "Tokens read at once (default: the model's context, at most 2048)" },
-    "unweighted": { help: "Count every token alike" },
+    "weights": {
+      value: "KIND",
+      help: "What they count: fisher (default); attention, that their token gets; none, all alike",
+    },
     "out": { value: "FILE", help: "Where the codebooks go (default: beside the model, as MODEL.cq4)" },
     "json": { help: "Print one JSON object instead" },
   },
@@ -39,11 +43,11 @@ const command: Command = {
     const bar = await workBar("calibrating");
     const start = performance.now();
     const calibration = await calibrate(openSource(modelInput(model)), text, {
-      kernels: kernelModule,
+      kernels: calibrationModule,
       channels,
       tokens: args.integer("tokens", 1),
       window: args.integer("window", 1),
-      weighted: !args.on("unweighted"),
+      weights: args.string("weights") as WeightKind | undefined,
       onProgress: bar.show,
     }).finally(() => bar.stop());
     const bytes = encodeCalibration(calibration);

@@ -7,6 +7,7 @@ import type { Loaded } from "./model.ts";
 import type { Sequence } from "../model/sequence.ts";
 import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
+import { generateLines, LINES_OPTIONS } from "./generate_lines.ts";
 import { errorsWatched, onInterrupt, write, writeError } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
 import {
@@ -30,6 +31,7 @@ const command: Command = {
   options: {
     ...MODEL_OPTIONS,
     ...PROMPT_OPTIONS,
+    ...LINES_OPTIONS,
     ...REPLY_OPTIONS,
     "json-schema": {
       value: "FILE",
@@ -45,10 +47,14 @@ const command: Command = {
   example: 'deno task generate --prompt "The old house" --temperature 0.8 --seed 1',
 
   async run(args: Arguments): Promise<void> {
-    const prompt = await readPrompt(args);
     const jsonSchema = await readJsonSchema(args);
     const options = { ...replyOptions(args, { maxTokens: MAX_TOKENS }), jsonSchema };
     checkOptions(options);
+    if (args.string("prompts") !== undefined) return await generateLines(args, options);
+    if (args.string("sequences") !== undefined) {
+      throw new OptionError("--sequences", args.string("sequences"), "--prompts beside it");
+    }
+    const prompt = await readPrompt(args);
     const loaded = await load(args);
     const sequence = loaded.model.sequence();
     const from = args.string("from");

@@ -35,7 +35,7 @@ export const PLAN_OPTIONS = {
   },
   "prefill": {
     value: "MODE",
-    help: "Reduce the cache after each chunk of the prompt, streaming, or once, whole",
+    help: "Reduce the cache after each chunk of the prompt: streaming; once: whole; ahead of attention: sparse",
   },
   "budget-rule": {
     value: "NAME[:KEY=VALUE,…]",

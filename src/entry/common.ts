@@ -16,6 +16,7 @@ export { type OpenShard, openShards, type ShardManifest } from "../runtime/shard
 export type { Progress } from "../gguf/source.ts";
 
 export { generate } from "../generate.ts";
+export { generateAll } from "../generate/generate_all.ts";
 export type { Generation } from "../generate/generation.ts";
 export type {
   FinishReason,

@@ -12,7 +12,6 @@ import { completeSampling } from "../sample/options.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { schemaConstraint } from "../structured/mod.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
-import { dueTurn } from "../turn.ts";
 import {
   completeEnds,
   completeLogprobs,
@@ -164,14 +163,15 @@ export class Generation implements AsyncIterable<TokenEvent> {
       else this.#decodeMs += now - start;
       yield logprobs === undefined ? { id, text } : { id, text, logprobs };
       if (done) return;
-      const turn = dueTurn();
-      if (turn !== undefined) await turn;
       this.#signal.throwIfAborted();
       if (sequence.position !== before + this.#prompt.length + step) {
         throw new OptionError("sequence", `at ${sequence.position}`, "to be left alone while it generates");
       }
       start = performance.now();
-      sequence.decode(id);
+      const read = sequence.step(id, this.#signal);
+      if (read === undefined) continue;
+      await read;
+      this.#signal.throwIfAborted();
     }
   }
 

@@ -114,11 +114,12 @@ export function completeLogprobs(logprobs: boolean | number = false): number | u
 /**
  * Checks all that can be checked before there is a model.
  *
+ * @param nVocab Tokens of the model, where it is known.
  * @throws {OptionError} Naming the first option out of its bounds.
  */
-export function checkOptions(options: GenerateOptions): void {
-  completeSampling(options, Infinity);
-  completeEnds(options, Infinity, new Set());
+export function checkOptions(options: GenerateOptions, nVocab = Infinity): void {
+  completeSampling(options, nVocab);
+  completeEnds(options, nVocab, new Set());
   completeLogprobs(options.logprobs);
   if (options.jsonSchema !== undefined) checkSchema(options.jsonSchema, "jsonSchema");
 }

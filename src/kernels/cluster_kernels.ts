@@ -37,11 +37,16 @@ export interface Level {
   readonly k: number;
 }
 
-/** What looking clusters up works in: `scores [G, k]` of both levels, and `logits [2 k]`. */
+/** Floats of room that looking up `k` clusters takes. */
+export function lookupRoom(k: number): number {
+  return 5 * k;
+}
+
+/** What looking clusters up works in: `scores [G, k]` of both levels, and room. */
 export interface LookupSpace {
   readonly scores: Floats;
   readonly coarseScores: Floats;
-  readonly logits: Floats;
+  readonly room: Floats;
 }
 
 /** Typed calls of one instance's cluster kernels. */
@@ -178,7 +183,7 @@ export class ClusterKernels {
    */
   calibrate(
     sums: Floats,
-    logits: Floats,
+    room: Floats,
     fine: Level,
     coarse: Level | null,
     q: Floats,
@@ -188,11 +193,11 @@ export class ClusterKernels {
     rate: number,
   ): void {
     const { centroids, k } = coarse ?? fine;
-    check(sums.length >= nKvHeads * k && logits.length >= k, "cluster_calibrate", "sums or logits");
+    check(sums.length >= nKvHeads * k && room.length >= lookupRoom(k), "cluster_calibrate", "sums or room");
     check(q.length >= (first + n) * nHeads * dim, "cluster_calibrate", "q");
     this.#raw.cluster_calibrate(
       sums.offset,
-      logits.offset,
+      room.offset,
       centroids.offset,
       fine.starts.offset,
       offsetOf(coarse?.starts),
@@ -214,7 +219,7 @@ export class ClusterKernels {
    */
   choose(
     cache: LayerCache,
-    { scores, coarseScores, logits }: LookupSpace,
+    { scores, coarseScores, room }: LookupSpace,
     fine: Level,
     coarse: Level | null,
     q: Floats,
@@ -226,14 +231,15 @@ export class ClusterKernels {
     coarseThreshold: number,
   ): void {
     const { nKvHeads, keyDim, capacity } = cache;
-    check(scores.length >= nKvHeads * fine.k && logits.length >= 2 * fine.k, "cluster_choose", "scores");
+    check(scores.length >= nKvHeads * fine.k, "cluster_choose", "scores");
+    check(room.length >= lookupRoom(fine.k), "cluster_choose", "room");
     check(coarseScores.length >= nKvHeads * (coarse?.k ?? 0), "cluster_choose", "coarse scores");
     check(q.length >= (first + n) * nHeads * keyDim, "cluster_choose", "q");
     this.#raw.cluster_choose(
       activeOf(cache, "cluster_choose"),
       scores.offset,
       coarseScores.offset,
-      logits.offset,
+      room.offset,
       fine.centroids.offset,
       fine.starts.offset,
       coarse === null ? fine.centroids.offset : coarse.centroids.offset,

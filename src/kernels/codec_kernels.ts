@@ -11,28 +11,6 @@ import type { KernelExports } from "./exports.ts";
 /** Words of a codec's header. */
 export const CODEC_HEADER = 24;
 
-/** Points that codebooks are learned from, of all KV heads of one layer's keys or values. */
-export interface BookTraining {
-  /** `[G, dim, centres]` */
-  readonly books: Floats;
-  /** `[G, dim / channels, n]`: the nearest centre of each point. */
-  readonly labels: Words;
-  /** `[G, n, dim]` */
-  readonly points: Floats;
-  /** `[G, n, weightGroups]` */
-  readonly weights: Floats;
-  /** `[n]`, scratch. */
-  readonly distances: Floats;
-  readonly nKvHeads: number;
-  readonly n: number;
-  readonly dim: number;
-  readonly channels: number;
-  /** Room for centres, a multiple of 4. */
-  readonly centres: number;
-  /** Groups that have weights of their own: dim / channels, or 1 for all alike. */
-  readonly weightGroups: number;
-}
-
 /** Typed calls of one instance's codec kernels. T tokens, H heads, G KV heads. */
 export class CodecKernels {
   readonly #raw: KernelExports;
@@ -79,63 +57,15 @@ export class CodecKernels {
     this.#raw.codec_flush(codec.offset, position);
   }
 
+  /** The tokens that wait to be coded matter where `kept`, slots as the cache's own, still has them. */
+  choose({ codec, slots }: LayerCache, kept: Bytes | Words): void {
+    const bytes = kept.kind === "bytes" ? kept.length : 4 * kept.length;
+    check(bytes >= slots.length, "codec_choose", "kept");
+    this.#raw.codec_choose(codec!.offset, kept.offset);
+  }
+
   /** Closes the holes of every head; occupied slots keep their order. */
   compact(codec: Words): void {
     this.#raw.codec_compact(codec.offset);
   }
-
-  /** Places `used` centres of every group on points far from each other. */
-  seedBooks(training: BookTraining, used: number): void {
-    checkTraining(training, "book_seed");
-    const { books, points, weights, distances, nKvHeads, n, dim, channels, centres, weightGroups } = training;
-    check(used <= centres, "book_seed", "used");
-    this.#raw.book_seed(
-      books.offset,
-      distances.offset,
-      points.offset,
-      weights.offset,
-      nKvHeads,
-      n,
-      dim,
-      channels,
-      centres,
-      weightGroups,
-      used,
-    );
-  }
-
-  /** One round of k-means in every group; how many points have changed their centre. */
-  roundBooks(training: BookTraining): number {
-    checkTraining(training, "book_round");
-    const { books, labels, points, weights, nKvHeads, n, dim, channels, centres, weightGroups } = training;
-    return this.#raw.book_round(
-      books.offset,
-      labels.offset,
-      points.offset,
-      weights.offset,
-      nKvHeads,
-      n,
-      dim,
-      channels,
-      centres,
-      weightGroups,
-    ) >>> 0;
-  }
-
-  /** `n` numbers as floats of 16 bits. */
-  halveBooks(halves: Bytes, books: Floats, n: number): void {
-    check(n % 2 === 0 && halves.length >= 2 * n && books.length >= n, "book_halve", "halves");
-    this.#raw.book_halve(halves.offset, books.offset, n);
-  }
-}
-
-function checkTraining(training: BookTraining, kernel: string): void {
-  const { books, labels, points, weights, distances, nKvHeads, n, dim, channels, centres, weightGroups } =
-    training;
-  check(weightGroups === 1 || weightGroups === dim / channels, kernel, "weightGroups");
-  check(dim % channels === 0 && centres % 4 === 0 && centres <= 256, kernel, "channels or centres");
-  check(books.length >= nKvHeads * dim * centres, kernel, "books");
-  check(points.length >= nKvHeads * n * dim, kernel, "points");
-  check(labels.length >= nKvHeads * n * dim / channels, kernel, "labels");
-  check(weights.length >= nKvHeads * n * weightGroups && distances.length >= n, kernel, "weights");
 }

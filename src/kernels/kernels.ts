@@ -249,7 +249,7 @@ export class Kernels {
 
   /**
    * out [T, H, dv] = attention of the queries q [T, H, dk] at `positions` [T] over a layer's cache; lse [H, T] = the
-   * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the logits themselves are left there. The tokens
+   * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the weights are left there, up to a factor per row. The tokens
    * are those from `first` on in out, q and positions. A cache may have a bias, a set of slots to be read, ranks, a
    * rotation and a codec; see `LayerCache`.
    */

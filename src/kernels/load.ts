@@ -53,6 +53,14 @@ export async function instantiateKernels(
   source: WebAssembly.Module | BufferSource,
   totalBytes: number,
 ): Promise<Kernels> {
+  return new Kernels(await instantiate(source, totalBytes));
+}
+
+/** The same, and what the binary exports as it is. */
+export async function instantiate(
+  source: WebAssembly.Module | BufferSource,
+  totalBytes: number,
+): Promise<KernelExports> {
   const module = source instanceof WebAssembly.Module ? source : await WebAssembly.compile(source);
   const instance = await WebAssembly.instantiate(module);
   const exports = instance.exports as unknown as KernelExports;
@@ -73,5 +81,5 @@ export async function instantiateKernels(
   } catch (cause) {
     throw new KernelError(`the runtime refuses ${totalBytes} bytes of memory`, "memory", { cause });
   }
-  return new Kernels(exports);
+  return exports;
 }

@@ -27,11 +27,10 @@ export class MassKernels {
     this.#raw = raw;
   }
 
-  /** mass [capacity] += the mean over all heads of the softmax weights of the probes among T rows of logits. */
+  /** mass [capacity] += the mean over all heads of the softmax weights of the probes among T rows, as attention left them. */
   observe(
     mass: Floats,
-    logits: Floats,
-    lse: Floats,
+    weights: Floats,
     { slots, nKvHeads, capacity }: LayerCache,
     positions: Words,
     first: number,
@@ -40,13 +39,11 @@ export class MassKernels {
     { from, share, seed }: Probes,
   ): void {
     check(mass.length >= capacity, "mass_observe", "mass");
-    check(logits.length >= nHeads * nTokens * capacity, "mass_observe", "logits");
-    check(lse.length >= nHeads * nTokens, "mass_observe", "lse");
+    check(weights.length >= nHeads * nTokens * capacity, "mass_observe", "weights");
     check(positions.length >= first + nTokens, "mass_observe", "positions");
     this.#raw.mass_observe(
       mass.offset,
-      logits.offset,
-      lse.offset,
+      weights.offset,
       slots.offset,
       positions.offset + 4 * first,
       nTokens,
@@ -59,12 +56,15 @@ export class MassKernels {
     );
   }
 
-  /** How many slots reach `tau` of the mass, the last token included; mass [capacity] becomes scores per visible probe. */
+  /**
+   * How many slots at positions from `first` on reach `tau` of their mass, the last token included if it is `held`;
+   * mass [capacity] becomes scores per visible probe.
+   */
   count(
     mass: Floats,
     { slots, nKvHeads, capacity }: LayerCache,
     { start, end, from, share, seed }: Probes,
-    tau: number,
+    { tau, first, held }: { readonly tau: number; readonly first: number; readonly held: boolean },
   ): number {
     check(mass.length >= capacity, "mass_count", "mass");
     return this.#raw.mass_count(
@@ -77,6 +77,8 @@ export class MassKernels {
       from,
       seed,
       share,
+      first,
+      held ? 1 : 0,
       tau,
     ) >>> 0;
   }

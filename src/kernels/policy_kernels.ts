@@ -14,7 +14,7 @@ export const NOISE = { none: 0, gumbel: 1, gaussian: 2, given: 3 } as const;
 /** Ids of what a score is of the weights that a slot got. */
 export const REDUCE = { sum: 0, max: 1, latest: 2, latestOfAll: 3 } as const;
 
-/** How softmax weights become scores. */
+/** How softmax weights become scores: by default their plain sum. */
 export interface ObserveOptions {
   readonly noise: keyof typeof NOISE;
   readonly seed: number;
@@ -48,31 +48,31 @@ export class PolicyKernels {
     this.#raw = raw;
   }
 
-  /** scores += softmax((logits + noise) / tau) of `nTokens` queries at `positions` from `first` on; logits are used up. */
+  /**
+   * scores += softmax((logits + noise) / tau) of `nTokens` queries at `positions` from `first` on, whose weights
+   * [H, T, capacity] attention left; they are used up.
+   */
   observe(
     scores: Floats,
-    logits: Floats,
-    lse: Floats,
+    weights: Floats,
     cache: LayerCache,
     positions: Words,
     first: number,
     nTokens: number,
     nHeads: number,
     layer: number,
-    { noise, seed, reduce, weight, decay, tau }: ObserveOptions,
+    { noise = "none", seed = 0, reduce = "sum", weight = 1, decay = 1, tau = 1 }: Partial<ObserveOptions>,
     given: GivenNoise | null,
   ): void {
     const { slots, nKvHeads, capacity } = cache;
-    check(logits.length >= nHeads * nTokens * capacity, "policy_observe", "logits");
-    check(lse.length >= nHeads * nTokens, "policy_observe", "lse");
+    check(weights.length >= nHeads * nTokens * capacity, "policy_observe", "weights");
     check(positions.length >= first + nTokens, "policy_observe", "positions");
     check(nHeads % rows(scores, cache) === 0, "policy_observe", "scores");
     const stride = given === null ? 0 : given.stride;
     check(given === null || given.values.length >= nHeads * stride * stride, "policy_observe", "noise");
     this.#raw.policy_observe(
       scores.offset,
-      logits.offset,
-      lse.offset,
+      weights.offset,
       slots.offset,
       positions.offset + 4 * first,
       offsetOf(given?.values),

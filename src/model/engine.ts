@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { calibrationOf } from "../cache/calibration.ts";
 import { writeRotations } from "../cache/positions.ts";
 import { writeBooks } from "../cache/storage/books.ts";
 import { OptionError } from "../error.ts";
@@ -15,13 +16,21 @@ import { type Binding, bindingOf } from "../snapshot/binding.ts";
 import { fingerprint } from "../snapshot/fingerprint.ts";
 import { createTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
-import { type ModelPlan, planModel, type PlanOptions, type SequencePlan } from "./plan.ts";
+import {
+  foreignCalibration,
+  type ModelPlan,
+  planModel,
+  type PlanOptions,
+  type SequencePlan,
+} from "./plan.ts";
 import type { PrefillOptions } from "./prompt.ts";
 import { alibiSlopes, ropeFrequencies } from "./rope.ts";
 import { Sequence } from "./sequence.ts";
 import type { Desk, Shared } from "./shared.ts";
+import { type StepCounts, Steps } from "./steps.ts";
 import { writeClasses } from "./token_classes.ts";
 import { Turnstile } from "./turnstile.ts";
+import { WeightSamples } from "./weight_samples.ts";
 import { WeightSink } from "./weight_sink.ts";
 import { rowDesk, type Workspace } from "./workspace.ts";
 
@@ -53,16 +62,17 @@ export async function loadModel(source: Source, options: LoadOptions): Promise<M
   const file = await openModel(source, { signal });
   try {
     const { metadata } = file.model;
-    const plan = planModel(file.model, options);
+    const calibration = calibrationOf(options.calibration);
+    const plan = planModel(file.model, { ...options, calibration });
     const binary = options.binary ?? bestBinary();
     const kernels = await instantiateKernels(await options.kernels(binary), plan.totalBytes);
     const arena = new Arena(kernels.buffer, plan);
     const tokenizer = createTokenizer(metadata, arena.region("vocabulary"));
     const kept = withoutTables(metadata, tokenizer);
-    await file.streamTensors(new WeightSink(plan.weights, arena.bytes, kernels, plan.scratch), {
-      signal,
-      onProgress,
-    });
+    const sink = new WeightSink(plan.weights, arena.bytes, kernels, plan.scratch);
+    const samples = calibration && new WeightSamples(sink);
+    await file.streamTensors(samples ?? sink, { signal, onProgress });
+    if (samples?.digest() !== calibration?.weights) throw foreignCalibration();
     writeTables(plan, arena);
     writeRotations(kernels, plan.hparams, plan.rotations, plan.frequencies, plan.prompt.positions);
     writeBooks(plan.caches, plan.books, arena);
@@ -111,7 +121,13 @@ function discard({ buffer }: ArrayBufferView): void {
 }
 
 /** Writes the rotary frequencies and ALiBi slopes to their place. */
-function writeTables({ hparams, weights, frequencies, slopes }: ModelPlan, arena: Arena): void {
+export function writeTables(
+  { hparams, weights, frequencies, slopes }: Pick<
+    ModelPlan,
+    "hparams" | "weights" | "frequencies" | "slopes"
+  >,
+  arena: Arena,
+): void {
   const factors = weights.ropeFactors === null ? undefined : arena.floats(weights.ropeFactors);
   const { rope, localRope } = hparams;
   if (rope) arena.floats(frequencies[0]).set(ropeFrequencies(rope, factors));
@@ -123,6 +139,7 @@ function writeTables({ hparams, weights, frequencies, slopes }: ModelPlan, arena
 export class Model {
   #shared: Shared | undefined;
   readonly #free: SequencePlan[];
+  readonly #steps = new Steps();
 
   constructor(
     network: Network,
@@ -143,6 +160,7 @@ export class Model {
       outputRows: plan.outputRows,
       caches: plan.caches,
       policyScratch: plan.policyScratch,
+      sparse: plan.sparse,
       prompt: desk(plan.prompt, arena),
       step: desk(plan.step, arena),
       stepRows: plan.sequences.map((_, i) => rowDesk(plan.step, i)),
@@ -171,7 +189,7 @@ export class Model {
       const planned = this.plan.sequences.length;
       throw new OptionError("sequences", planned + 1, `at most ${planned} at once, as planned`);
     }
-    return new Sequence(this.#shared, sequence);
+    return new Sequence(this.#shared, sequence, this.#steps);
   }
 
   /**
@@ -210,6 +228,16 @@ export class Model {
    */
   decode(sequences: readonly Sequence[], ids: readonly number[]): void {
     Sequence.decodeTogether(sequences, ids);
+  }
+
+  /** Steps of generating so far, and the tokens read in them. */
+  get steps(): StepCounts {
+    return this.#steps.counts;
+  }
+
+  /** Sequences that can be had now. */
+  get freeSequences(): number {
+    return this.#free.length;
   }
 
   /** Size of the memory now, in bytes; what the plan said, for as long as the model lives. */

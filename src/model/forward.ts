@@ -46,14 +46,20 @@ export interface Part {
 }
 
 /** x [n, D] = embedding of the ids, and this call's rotary tables. */
-export function embed({ kernels, hparams, weights, frequencies }: Network, ws: Workspace, n: number): void {
-  const { dim, embeddingScale, rope, localRope } = hparams;
+export function embed(net: Network, ws: Workspace, n: number): void {
+  const { kernels, hparams: { dim, embeddingScale }, weights } = net;
   kernels.dequantizeRows(ws.x, weights.embedding, ws.ids, n);
   if (embeddingScale !== 1) kernels.scale(ws.x, n * dim, embeddingScale);
   if (weights.positionEmbedding !== null) {
     kernels.dequantizeRows(ws.normed, weights.positionEmbedding, ws.positions, n);
     kernels.add(ws.x, ws.normed, n * dim);
   }
+  rotaryTables(net, ws, n);
+}
+
+/** The rotary tables of n positions. */
+export function rotaryTables({ kernels, hparams, frequencies }: Network, ws: Workspace, n: number): void {
+  const { rope, localRope } = hparams;
   if (rope) kernels.ropeTable(ws.ropeTables[0], ws.positions, frequencies[0], n, rope.magnitude);
   if (localRope) kernels.ropeTable(ws.ropeTables[1], ws.positions, frequencies[1], n, localRope.magnitude);
 }
@@ -70,40 +76,73 @@ export function attention(
   parts: readonly Part[],
 ): void {
   const { kernels, hparams } = net;
-  const { dim, nHeads, nKvHeads, headDim, valueDim } = hparams;
+  const { nHeads, nKvHeads, valueDim } = hparams;
   const block = net.weights.blocks[layer];
 
-  normalise(net, ws.normed, ws.x, block.attnNorm, n, 0);
-  if (block.qkvInt8) kernels.quantize(ws.quantized, ws.normed, n, dim);
-  multiply(kernels, ws.q, block.q, ws, ws.normed, n);
-  multiply(kernels, ws.k, block.k, ws, ws.normed, n);
-  multiply(kernels, ws.v, block.v, ws, ws.normed, n);
-  if (hparams.clampQkv > 0) {
-    kernels.clamp(ws.q, n * nHeads * headDim, hparams.clampQkv);
-    kernels.clamp(ws.k, n * nKvHeads * headDim, hparams.clampQkv);
-    kernels.clamp(ws.v, n * nKvHeads * valueDim, hparams.clampQkv);
-  }
-  if (block.qNorm !== null) normalise(net, ws.q, ws.q, block.qNorm, n * nHeads, 0);
-  if (block.kNorm !== null) normalise(net, ws.k, ws.k, block.kNorm, n * nKvHeads, 0);
+  attentionInput(net, ws, layer, n);
+  queries(net, ws, layer, n);
+  keysAndValues(net, ws, layer, n);
   for (const { watcher, desk, nTokens } of parts) watcher?.gather(layer, desk.q, desk.positions, nTokens);
   // Otherwise they are rotated when they are read.
-  if (hparams.rope && parts[0].storage.layers[layer].rotation === undefined) {
-    const local = hparams.localRope !== undefined && hparams.windows[layer] > 0;
-    const table = ws.ropeTables[local ? 1 : 0];
-    const style = ROPE_STYLE[hparams.rope.style];
-    kernels.rope(ws.q, table, n, nHeads, headDim, hparams.rope.dims, style);
-    kernels.rope(ws.k, table, n, nKvHeads, headDim, hparams.rope.dims, style);
+  if (parts[0].storage.layers[layer].rotation === undefined) {
+    rotate(net, ws, layer, ws.q, n, nHeads);
+    rotate(net, ws, layer, ws.k, n, nKvHeads);
   }
   for (const { storage, watcher, desk, nTokens } of parts) {
     watcher?.echo(layer, desk, nTokens);
     storage.append(layer, desk, nTokens);
     attendWatched(desk, layer, storage, nTokens, watcher);
+    watcher?.closeLayer(layer);
   }
 
   if (block.attnOut.weight.int8) kernels.quantize(ws.quantized, ws.attended, n, nHeads * valueDim);
   // Side by side, the feed-forward must still read the x that attention read; it adds both.
   if (hparams.residual === "parallel") multiply(kernels, ws.projected, block.attnOut, ws, ws.attended, n);
   else addProduct(net, ws, block.attnOut, ws.attended, block.postAttnNorm, n);
+}
+
+/** What queries, keys and values are made of. */
+export function attentionInput(net: Network, ws: Workspace, layer: number, n: number): void {
+  const block = net.weights.blocks[layer];
+  normalise(net, ws.normed, ws.x, block.attnNorm, n, 0);
+  if (block.qkvInt8) net.kernels.quantize(ws.quantized, ws.normed, n, net.hparams.dim);
+}
+
+/** q [n, H, d], not rotated yet. */
+export function queries(net: Network, ws: Workspace, layer: number, n: number): void {
+  const { kernels, hparams: { nHeads, headDim, clampQkv } } = net;
+  const block = net.weights.blocks[layer];
+  multiply(kernels, ws.q, block.q, ws, ws.normed, n);
+  if (clampQkv > 0) kernels.clamp(ws.q, n * nHeads * headDim, clampQkv);
+  if (block.qNorm !== null) normalise(net, ws.q, ws.q, block.qNorm, n * nHeads, 0);
+}
+
+/** k [n, G, d], not rotated yet, and v [n, G, dv]. */
+export function keysAndValues(net: Network, ws: Workspace, layer: number, n: number): void {
+  const { kernels, hparams: { nKvHeads, headDim, valueDim, clampQkv } } = net;
+  const block = net.weights.blocks[layer];
+  multiply(kernels, ws.k, block.k, ws, ws.normed, n);
+  multiply(kernels, ws.v, block.v, ws, ws.normed, n);
+  if (clampQkv > 0) {
+    kernels.clamp(ws.k, n * nKvHeads * headDim, clampQkv);
+    kernels.clamp(ws.v, n * nKvHeads * valueDim, clampQkv);
+  }
+  if (block.kNorm !== null) normalise(net, ws.k, ws.k, block.kNorm, n * nKvHeads, 0);
+}
+
+/** Turns q or k [n, heads, d] by their positions, where the model has a rope. */
+export function rotate(
+  net: Network,
+  ws: Workspace,
+  layer: number,
+  x: Floats,
+  n: number,
+  heads: number,
+): void {
+  const { kernels, hparams: { rope, localRope, windows, headDim } } = net;
+  if (rope === undefined) return;
+  const table = ws.ropeTables[localRope !== undefined && windows[layer] > 0 ? 1 : 0];
+  kernels.rope(x, table, n, heads, headDim, rope.dims, ROPE_STYLE[rope.style]);
 }
 
 /** attended [n, H, dv] = attention of q over the cache; a watcher gets the rows that it wants, a tile at a time. */
@@ -120,7 +159,7 @@ export function attendWatched(
   for (let first = unseen; first < n; first += watcher!.tile) {
     const nTokens = Math.min(watcher!.tile, n - first);
     storage.attend(layer, desk, first, nTokens, watcher!.scratch);
-    watcher!.observe(layer, desk.logSums, desk.positions, first, nTokens);
+    watcher!.observe(layer, desk.positions, first, nTokens);
   }
 }
 
@@ -164,14 +203,21 @@ export function addHidden(net: Network, ws: Workspace, n: number, sum: Floats): 
 }
 
 /** out [n, width] = norm of n rows of x from `row` on; width is the norm's own, so heads are rows too. */
-function normalise(net: Network, out: Floats, x: Floats, norm: Norm, n: number, row: number): void {
+export function normalise(net: Network, out: Floats, x: Floats, norm: Norm, n: number, row: number): void {
   const { kind, eps } = net.hparams.norm;
   if (kind === "rms") net.kernels.rmsnorm(out, x, norm.weight, n, eps, row);
   else net.kernels.layernorm(out, x, norm.weight, norm.bias, n, eps, row);
 }
 
 /** out [n, R] = x · wᵀ + bias; x must be in `ws.quantized` too where the weights read int8. */
-function multiply(kernels: Kernels, out: Floats, linear: Linear, ws: Workspace, x: Floats, n: number): void {
+export function multiply(
+  kernels: Kernels,
+  out: Floats,
+  linear: Linear,
+  ws: Workspace,
+  x: Floats,
+  n: number,
+): void {
   kernels.matmul(out, linear.weight, linear.weight.int8 ? ws.quantized : x, n);
   if (linear.bias !== null) kernels.addBias(out, linear.bias, n);
 }

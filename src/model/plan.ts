@@ -28,6 +28,7 @@ import { planVocabulary } from "../tokenizer/mod.ts";
 import { defaultContext, readHparams } from "./arch/mod.ts";
 import { declaredAnchors } from "./declared_anchors.ts";
 import { headerFingerprint } from "./header_fingerprint.ts";
+import { laySparse, type SparseSpace } from "./sparse_space.ts";
 import { TensorTable } from "./tensor_table.ts";
 import { bindWeights, type Weights } from "./weights.ts";
 import { layWorkspace, type Workspace } from "./workspace.ts";
@@ -86,6 +87,8 @@ export interface ModelPlan extends MemoryPlan {
   readonly step: Workspace;
   /** Room of the policy, shared by sequences. */
   readonly policyScratch: PolicyScratch | null;
+  /** What prompts that are read sparsely work in. */
+  readonly sparse: SparseSpace | null;
   readonly sequences: readonly SequencePlan[];
   /** Logits `[sequences, V]` of a token of each, on their way to where each keeps its own; none for one sequence. */
   readonly stepLogits: Floats;
@@ -127,11 +130,7 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
   const policy = options.policy ?? declaredAnchors(model.metadata);
   const calibration = calibrationOf(options.calibration);
   if (calibration !== undefined && calibration.model !== headerFingerprint(model)) {
-    throw new OptionError(
-      "calibration",
-      "one of another model",
-      "what `deno task calibrate` made of this one",
-    );
+    throw foreignCalibration();
   }
   const planCaches = (chosen: CacheOptions) =>
     planCache(hparams, kvType, { ...chosen, calibration }, chunk, context);
@@ -158,6 +157,7 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
     const embedding = output.floats(hparams.dim);
     const stepLogits = output.floats(nSequences === 1 ? 0 : nSequences * hparams.nVocab);
     const policyScratch = layScratch(caches, hparams, activations);
+    const sparse = caches.prefill === "sparse" ? laySparse(hparams, kvType, context, activations) : null;
     const step = layWorkspace(hparams, nSequences, activations);
     const scratchStart = activations.end;
     const prompt = layWorkspace(hparams, chunk, activations);
@@ -175,6 +175,7 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
       embedding,
       stepLogits,
       policyScratch,
+      sparse,
       step,
       prompt,
       scratch,
@@ -190,6 +191,15 @@ export function planModel(model: GgufModel, options: PlanOptions = {}): ModelPla
   ], options.maxBytes);
   const { handles } = lay((region) => new Layout(region in sizes ? regionOffset(plan, region) : 0));
   return { ...plan, ...handles, hparams, context, kvType, caches, automatic, outputRows, weights };
+}
+
+/** A calibration is of another model than the one at hand. */
+export function foreignCalibration(): OptionError {
+  return new OptionError(
+    "calibration",
+    "one of another model",
+    "what `deno task calibrate` made of this one",
+  );
 }
 
 /**

@@ -6,26 +6,19 @@
 import type { PrefixIndex } from "../cache/storage.ts";
 import { pause } from "../turn.ts";
 import { addHidden, outputLogits } from "./forward.ts";
-import type { RunningText } from "./running_text.ts";
+import type { PrefillOptions, RunningText } from "./running_text.ts";
 
-export interface PrefillOptions {
-  /** Aborting it rejects with its reason. The tokens of chunks that were done stay. */
-  readonly signal?: AbortSignal;
-  /** Called after every chunk with the tokens done and wanted. */
-  readonly onProgress?: (progress: { done: number; total: number }) => void;
-}
+export type { PrefillOptions };
 
 /** Reads `ids` and leaves the logits of what follows the last. */
 export async function prefill(
   text: RunningText,
   ids: readonly number[],
-  { signal, onProgress }: PrefillOptions,
+  options: PrefillOptions,
 ): Promise<void> {
   const { network, prompt: { workspace } } = text.shared;
-  await text.read(ids, signal, (start, n) => {
-    const done = start + n;
-    if (done === ids.length) outputLogits(network, workspace, n - 1, 1, text.plan.logits);
-    onProgress?.({ done, total: ids.length });
+  await text.read(ids, options, (start, n) => {
+    if (start + n === ids.length) outputLogits(network, workspace, n - 1, 1, text.plan.logits);
   });
 }
 
@@ -39,7 +32,7 @@ export async function score(
   const { kernels, hparams: { nVocab } } = network;
   const { logits } = text.plan;
   let nll = 0;
-  await text.read(ids, signal, async (start, n) => {
+  await text.read(ids, { signal }, async (start, n) => {
     // The last token of all has no successor to be scored.
     const nScored = Math.min(n, ids.length - 1 - start);
     for (let row = 0; row < nScored; row += outputRows) {
@@ -59,21 +52,19 @@ export async function score(
 export async function meaning(
   text: RunningText,
   ids: readonly number[],
-  { signal, onProgress }: PrefillOptions,
+  options: PrefillOptions,
 ): Promise<Float32Array> {
   const { arena, network, embedding, prompt: { workspace } } = text.shared;
   const sum = arena.floats(embedding);
   let vector = sum;
-  await text.read(ids, signal, (start, n) => {
+  await text.read(ids, options, (start, n) => {
     if (start === 0) sum.fill(0);
     addHidden(network, workspace, n, embedding);
-    const done = start + n;
-    if (done === ids.length) {
+    if (start + n === ids.length) {
       network.kernels.l2Normalize(embedding);
       // before another text takes the room
       vector = sum.slice();
     }
-    onProgress?.({ done, total: ids.length });
   });
   return vector;
 }

@@ -12,6 +12,15 @@ import { pause } from "../turn.ts";
 import { attention, embed, feedForward, type Part } from "./forward.ts";
 import type { SequencePlan } from "./plan.ts";
 import type { Shared } from "./shared.ts";
+import { SparsePrefill } from "./sparse_prefill.ts";
+import type { SparseSpace } from "./sparse_space.ts";
+
+export interface PrefillOptions {
+  /** Aborting it rejects with its reason. The tokens of chunks that were done stay. */
+  readonly signal?: AbortSignal;
+  /** Called after every chunk with the tokens done and wanted. */
+  readonly onProgress?: (progress: { done: number; total: number }) => void;
+}
 
 /** The state of a sequence. It trusts its caller: `Sequence` checks ids, room and turns. */
 export class RunningText {
@@ -55,27 +64,38 @@ export class RunningText {
 
   /** Whether the host has warned about CPU time since this was last asked. */
   takeCpuWarning(): boolean {
-    const warned = this.#cpuWarned || this.shared.network.kernels.takeCpuWarning();
+    this.holdCpuWarning();
+    const warned = this.#cpuWarned;
     this.#cpuWarned = false;
     return warned;
   }
 
+  /** Keeps a warning that has come for the request of this text, before that of another asks. */
+  holdCpuWarning(): void {
+    this.#cpuWarned ||= this.shared.network.kernels.takeCpuWarning();
+  }
+
   /**
-   * Takes `ids` through all layers, chunk by chunk; `visit` sees the finished rows of each chunk.
+   * Takes `ids` through all layers, chunk by chunk, or layer by layer where prompts are read sparsely; `visit` sees the
+   * finished rows of each chunk.
    *
    * @throws {CpuLimitError} When the host ends the request soon; the tokens of chunks that were done stay.
    */
   async read(
     ids: readonly number[],
-    signal: AbortSignal | undefined,
+    options: PrefillOptions,
     visit: (start: number, nTokens: number) => void | Promise<void>,
   ): Promise<void> {
-    const { storage, keeper } = this;
+    const { storage, keeper, shared: { sparse } } = this;
+    const { signal, onProgress } = options;
     try {
       await this.shared.promptTurns.run(async () => {
         const chunk = this.shared.prompt.workspace.nTokens;
         keeper?.openPrompt(this.position, ids.length);
         if (keeper !== null) storage.openPrompt?.(keeper.budgets);
+        if (sparse !== null && this.position === 0) {
+          return await this.#readSparsely(sparse, ids, options, visit);
+        }
         for (let start = 0; start < ids.length; start += chunk) {
           signal?.throwIfAborted();
           const nTokens = Math.min(chunk, ids.length - start);
@@ -86,12 +106,13 @@ export class RunningText {
           keeper?.closeChunk(this.position);
           const done = start + nTokens;
           storage.closeChunk?.(this.position, ids.length - done);
+          onProgress?.({ done, total: ids.length });
           if (this.#cpuWarned && done < ids.length) {
             this.#cpuWarned = false;
             throw new CpuLimitError(done, ids.length);
           }
         }
-      });
+      }, signal);
     } catch (error) {
       // Layers may have taken tokens of the chunk that did not come to its end.
       this.truncate(this.position);
@@ -113,11 +134,7 @@ export class RunningText {
     }
     embed(network, workspace, nTokens);
     const parts = [{ storage: this.storage, watcher: this.keeper, desk: workspace, nTokens }];
-    // Asked before anything else has its turn, so that the warning is about this request.
-    const turn = () => {
-      this.#cpuWarned ||= network.kernels.takeCpuWarning();
-      return pause(signal);
-    };
+    const turn = () => this.#turn(signal);
     for (let layer = 0; layer < network.hparams.nLayers; layer++) {
       attention(network, workspace, layer, nTokens, parts);
       await turn();
@@ -126,9 +143,47 @@ export class RunningText {
     }
   }
 
+  /** A first prompt, layer by layer: what a policy keeps is known before attention is computed. */
+  async #readSparsely(
+    space: SparseSpace,
+    ids: readonly number[],
+    { signal, onProgress }: PrefillOptions,
+    visit: (start: number, nTokens: number) => void | Promise<void>,
+  ): Promise<void> {
+    const { storage, shared: { network, arena, prompt: desk } } = this;
+    const keeper = this.keeper!;
+    const { budgets, policy } = keeper;
+    const total = ids.length;
+    const turn = () => this.#turn(signal);
+    const prompt = new SparsePrefill(
+      { network, arena, desk, space, rule: policy.sparse!, storage, budgets, turn },
+      ids,
+    );
+    for await (const done of prompt.layers()) {
+      onProgress?.({ done: Math.floor(total * done), total });
+      if (!this.#cpuWarned || done === 1) continue;
+      this.#cpuWarned = false;
+      throw new CpuLimitError(0, total);
+    }
+    const chunk = desk.workspace.nTokens;
+    for (let start = 0; start < total; start += chunk) {
+      const nTokens = Math.min(chunk, total - start);
+      prompt.show(start, nTokens);
+      await visit(start, nTokens);
+    }
+    this.position = total;
+    keeper.closeSparse();
+  }
+
+  /** Asked before anything else has its turn, so that a warning about CPU time is about this request. */
+  #turn(signal: AbortSignal | undefined): Promise<void> {
+    this.holdCpuWarning();
+    return pause(signal);
+  }
+
   /** A token is about to pass all layers. */
   openStep(): void {
-    this.keeper?.openStep();
+    this.keeper?.openStep(this.position);
     this.storage.openStep?.();
   }
 

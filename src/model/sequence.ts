@@ -20,20 +20,23 @@ import { meaning, prefill, type PrefillOptions, score, squeeze } from "./prompt.
 import { RunningText } from "./running_text.ts";
 import { SequenceSnapshots } from "./sequence_snapshots.ts";
 import type { Shared } from "./shared.ts";
+import type { Steps } from "./steps.ts";
 
 /** A text that is being read or written. One call at a time: await `prefill` and `score` before the next. */
 export class Sequence {
   readonly #text: RunningText;
+  readonly #steps: Steps;
   readonly #snapshots: SequenceSnapshots;
   /** What a sampler sees of the logits after the last token read. */
   readonly row: LogitsRow;
   #state: "idle" | "busy" | "released" = "idle";
 
   /** Use `Model.sequence`. */
-  constructor(shared: Shared, plan: SequencePlan) {
+  constructor(shared: Shared, plan: SequencePlan, steps: Steps) {
     const { arena, network: { kernels, hparams }, survivors } = shared;
     this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
     this.#text = new RunningText(shared, plan);
+    this.#steps = steps;
     this.#snapshots = new SequenceSnapshots(this.#text);
   }
 
@@ -88,6 +91,20 @@ export class Sequence {
    */
   decode(id: number): void {
     Sequence.decodeTogether([this], [id]);
+  }
+
+  /**
+   * Reads one token in the model's next step, together with those that other sequences bring meanwhile: each weight is
+   * read once for all. The result is that of `decode`, bit for bit. `undefined` when it was read at once, as nobody else
+   * generates.
+   *
+   * @throws {OptionError} As `decode` does.
+   * @throws The signal's reason when it is aborted before the step.
+   */
+  step(id: number, signal?: AbortSignal): Promise<void> | undefined {
+    this.#checkStep(this.#text.shared, id);
+    const read = this.#steps.read(this.#text, id, signal);
+    return read && this.#during(() => read);
   }
 
   /** See `Model.decode`. */

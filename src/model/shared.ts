@@ -13,6 +13,7 @@ import type { Binding } from "../snapshot/binding.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
 import type { SequencePlan } from "./plan.ts";
+import type { SparseSpace } from "./sparse_space.ts";
 import type { Turnstile } from "./turnstile.ts";
 import type { Workspace } from "./workspace.ts";
 
@@ -32,6 +33,7 @@ export interface Shared {
   readonly outputRows: number;
   readonly caches: CachePlan;
   readonly policyScratch: PolicyScratch | null;
+  readonly sparse: SparseSpace | null;
   readonly prompt: Desk;
   readonly step: Desk;
   /** Attention of the i-th token of `step` alone. */

@@ -4,12 +4,14 @@
  * @module
  */
 import type { GenerationTimings } from "../generate/options.ts";
+import type { StepCounts } from "../model/steps.ts";
 
 /** What a server is doing. */
 export interface State {
   readonly running: number;
   readonly waiting: number;
   readonly memoryBytes: number;
+  readonly steps: StepCounts;
 }
 
 /** Counters since the server began. */
@@ -48,7 +50,7 @@ export class Metrics {
   }
 
   /** The text of `GET /metrics`. */
-  text({ running, waiting, memoryBytes }: State): string {
+  text({ running, waiting, memoryBytes, steps }: State): string {
     const lines: string[] = [];
     const family = (
       name: string,
@@ -67,6 +69,8 @@ export class Metrics {
     one("generated_tokens_total", "counter", "Tokens generated", this.#generatedTokens);
     one("prefill_seconds_total", "counter", "Time spent on prompts", this.#prefillMs / 1000);
     one("decode_seconds_total", "counter", "Time spent on replies", this.#decodeMs / 1000);
+    one("decode_steps_total", "counter", "Steps of decoding, each for all who are ready", steps.steps);
+    one("decoded_tokens_total", "counter", "Tokens read in those steps", steps.tokens);
     one("requests_running", "gauge", "Requests that hold a sequence", running);
     one("requests_waiting", "gauge", "Requests in line", waiting);
     one("memory_bytes", "gauge", "WebAssembly memory of the model", memoryBytes);

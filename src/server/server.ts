@@ -65,7 +65,7 @@ export interface Server {
 const API = ["/v1/models", "/v1/chat/completions", "/v1/completions", "/v1/embeddings"];
 const ROUTES = ["/healthz", "/metrics", ...API];
 
-const NOT_LOADED = { running: 0, waiting: 0, memoryBytes: 0 };
+const NOT_LOADED = { running: 0, waiting: 0, memoryBytes: 0, steps: { steps: 0, tokens: 0 } };
 
 type Read<T> = (body: unknown) => T;
 

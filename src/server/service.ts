@@ -53,7 +53,8 @@ export class Service {
   /** For `GET /metrics`. */
   get state(): State {
     const { running, waiting } = this.lanes;
-    return { running, waiting, memoryBytes: this.model.memoryBytes };
+    const { memoryBytes, steps } = this.model;
+    return { running, waiting, memoryBytes, steps };
   }
 
   /**

@@ -11,6 +11,7 @@ Deno.test("calibrate writes codebooks that generate and plan read, and refuses w
       const { file, bytes, channels } = await json("calibrate", [...learn, "--out", out]);
       assertEquals([file, channels, (await Deno.stat(out)).size], [out, 8, bytes]);
       await fail("calibrate", [...learn, "--window", "4096", "--out", out], /context/);
+      await fail("calibrate", [...learn, "--weights", "all", "--out", out], /fisher, attention, none/);
     });
     const storage = ["--storage", "cq:channels=8", "--calibration", out];
     const { cache } = await json("generate", ["--prompt", LONG_TEXT, "--max-tokens", "4", ...storage]);

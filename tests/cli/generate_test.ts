@@ -228,3 +228,19 @@ Deno.test("what the model or the file does not allow is one line", async () => {
   await fail("score", ["--text-file", "nowhere.txt"], /nowhere\.txt/);
   await fail("logits", ["--prompt-tokens", "99999999"], /99999999/);
 });
+
+Deno.test("generate --prompts prints a line for each prompt, whatever the number of sequences", async () => {
+  const prompts = ["The old house", "It was late", "She looked"];
+  const options = ["--max-tokens", "8", "--temperature", "0.9", "--seed", "4"];
+  await withFile(prompts.join("\r\n\n") + "\n", async (path) => {
+    for (const sequences of ["1", "2"]) {
+      const output = await succeed("generate", ["--prompts", path, "--sequences", sequences, ...options]);
+      const replies = output.trimEnd().split("\n").map((line) => JSON.parse(line));
+      assertEquals(replies.map(({ prompt }) => prompt), prompts);
+      const { tokens, text, finish_reason } = await json("generate", ["--prompt", prompts[1], ...options]);
+      assertEquals(replies[1], { prompt: prompts[1], text, tokens, finish_reason });
+    }
+    await fail("generate", ["--prompts", path, "--prompt", "x"], /--prompt is "x", wanted no --prompts/);
+  });
+  await fail("generate", ["--sequences", "2", "--prompt", "x"], /--sequences is "2", wanted --prompts/);
+});

@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { LONG_TEXT } from "../generate/bundled.ts";
-import { fail, json, succeed, withFile } from "./run.ts";
 import { BUDGET_RULES } from "../../src/cache/budget_rules/mod.ts";
 import { POLICIES } from "../../src/cache/policies/mod.ts";
 import { READERS } from "../../src/cache/read/mod.ts";
 import { STORAGES } from "../../src/cache/storage/mod.ts";
 import { VICTIMS } from "../../src/cache/victims.ts";
+import { LONG_TEXT } from "../generate/bundled.ts";
+import { fail, json, succeed, withFile } from "./run.ts";
 
 Deno.test("policies lists every policy, storage and reader with its parameters, as text and as JSON", async () => {
   const list: { axis: string; name: string }[] = await json("policies", ["--json"]);

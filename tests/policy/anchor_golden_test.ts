@@ -19,7 +19,6 @@ interface Variant {
 }
 
 interface More {
-  readonly rope_base: number;
   readonly layer1: { q: Heads; k: Heads; v: Heads };
   readonly tiny: { readonly given: { anchors: number[] }; readonly expected: number[][] };
 }

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import type { Binary } from "../../src/kernels/load.ts";
-import { assertClose, golden, present } from "./golden.ts";
-import { type Heads, makeRig } from "./rig.ts";
+import { assertClose, golden, type GoldenFile, present, shape } from "./golden.ts";
+import { makeRig } from "./rig.ts";
 
 interface Step {
   readonly t: number;
@@ -9,19 +9,6 @@ interface Step {
   readonly score: number[];
   readonly kept: number[];
   readonly out: number[][];
-}
-
-interface File<V> {
-  readonly n: number;
-  readonly steps: number;
-  readonly heads: number;
-  readonly kv_heads: number;
-  readonly head_dim: number;
-  readonly rope_base: number;
-  readonly q: Heads;
-  readonly k: Heads;
-  readonly v: Heads;
-  readonly variants: Record<string, V>;
 }
 
 type Streaming = { params: { sinks: number; recent: number }; kept_prompt: number[]; per_step: Step[] };
@@ -33,17 +20,9 @@ type SnapKv = {
   per_step: Step[];
 };
 
-const streaming = await golden<File<Streaming>>("streaming.json");
-const tova = await golden<File<Tova>>("tova.json");
-const snapkv = await golden<File<SnapKv>>("snapkv.json");
-
-const shape = ({ heads, kv_heads, head_dim, n, steps }: File<unknown>) => ({
-  nHeads: heads,
-  nKvHeads: kv_heads,
-  headDim: head_dim,
-  context: n + steps,
-  prefill: "whole" as const,
-});
+const streaming = await golden<GoldenFile<Streaming>>("streaming.json");
+const tova = await golden<GoldenFile<Tova>>("tova.json");
+const snapkv = await golden<GoldenFile<SnapKv>>("snapkv.json");
 
 for (const binary of ["simd128", "relaxed"] as Binary[]) {
   Deno.test({

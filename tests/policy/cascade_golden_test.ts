@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Binary } from "../../src/kernels/load.ts";
-import { assertClose, golden, present } from "./golden.ts";
+import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
 import { type Heads, makeRig } from "./rig.ts";
 
 interface Pass {
@@ -14,21 +14,16 @@ interface Pass {
   readonly score: number[][][];
 }
 
-interface File {
-  readonly n: number;
-  readonly steps: number;
-  readonly heads: number;
-  readonly kv_heads: number;
-  readonly head_dim: number;
-  readonly rope_base: number;
-  readonly q: Heads;
-  readonly k: Heads;
-  readonly v: Heads;
-  readonly variants: Record<string, { params: Record<string, number>; per_step: Pass[] }>;
+interface Variant {
+  readonly params: Record<string, number>;
+  readonly per_step: Pass[];
+}
+
+interface Tiny {
   readonly tiny: { given: { score: number[] }; expected: number[][] };
 }
 
-const file = await golden<File>("cascade.json");
+const file = await golden<GoldenFile<Variant> & Tiny>("cascade.json");
 
 for (const binary of ["simd128", "relaxed"] as Binary[]) {
   for (const variant of ["main", "token_by_token"]) {
@@ -36,18 +31,16 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
       name: `cascade.json: sinks, rings, scores and outputs of every pass, ${variant} (${binary})`,
       ignore: !present,
       fn: async () => {
-        const { n, steps, heads, kv_heads, head_dim, rope_base, q, k, v, variants } = file!;
+        const { n, steps, kv_heads, rope_base, q, k, v, variants } = file!;
         const { params: { sinks, buffers, buffer_size, stride, beta }, per_step } = variants[variant];
         const rig = await makeRig({
+          ...shape(file!),
           binary,
           policy: `cascading:sinks=${sinks},buffers=${buffers},beta=${beta}`,
           budget: sinks + buffers * buffer_size,
           ropeBase: rope_base,
           chunk: stride,
-          nHeads: heads,
-          nKvHeads: kv_heads,
-          headDim: head_dim,
-          context: n + steps,
+          prefill: "streaming",
         });
         assertEquals(rig.plan.positions, "compact");
         let compared = 0;
@@ -60,11 +53,7 @@ for (const binary of ["simd128", "relaxed"] as Binary[]) {
           const out = first < n ? rig.prompt(q, k, v, stride, look) : [rig.step(q, k, v, look)];
           if (pass === undefined) continue;
           compared++;
-          pass.out.forEach((rows, i) =>
-            rows.forEach((wanted, h) =>
-              assertClose(out[i][h], wanted, 1e-5, `out of ${first + i}, head ${h}`)
-            )
-          );
+          pass.out.forEach((rows, i) => assertOut(out[i], rows, `out of ${first + i}`));
           for (let head = 0; head < kv_heads; head++) {
             const oldestFirst = [...pass.rings[head]].reverse().flat();
             assertEquals(rig.kept()[head], [...pass.sinks[head], ...oldestFirst], `after ${first}`);
@@ -125,8 +114,8 @@ Deno.test("cut back and read again, a cascade holds what it held", async () => {
   ];
   const [q, k, v] = [random(1), random(2), random(3)];
   const options = { policy: "cascading:sinks=2,buffers=3", budget: 32, ropeBase: 10000, chunk: 8 };
-  const shape = { nHeads: 2, nKvHeads: 2, headDim: 8, context: 200 };
-  const rig = await makeRig({ ...options, ...shape });
+  const sizes = { nHeads: 2, nKvHeads: 2, headDim: 8, context: 200 };
+  const rig = await makeRig({ ...options, ...sizes });
   rig.prompt(q, k, v, 90);
   for (let i = 0; i < 20; i++) rig.step(q, k, v);
   rig.truncate(95);

@@ -16,7 +16,6 @@ interface Variant {
 }
 
 interface Tiny {
-  readonly rope_base: number;
   readonly tiny: { readonly expected: number[][] };
 }
 

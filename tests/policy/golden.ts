@@ -18,6 +18,8 @@ export interface GoldenFile<V> {
   readonly heads: number;
   readonly kv_heads: number;
   readonly head_dim: number;
+  /** Where positions are rotations. */
+  readonly rope_base: number;
   readonly q: Heads;
   readonly k: Heads;
   readonly v: Heads;

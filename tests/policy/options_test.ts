@@ -12,6 +12,7 @@ import { perLayer, pyramid } from "../../src/cache/wrappers.ts";
 import { OptionError } from "../../src/error.ts";
 import type { Hparams } from "../../src/hparams.ts";
 import { Layout } from "../../src/memory/handles.ts";
+import { CONTRACTS, nameOf } from "./contracts.ts";
 import { golden, present } from "./golden.ts";
 
 interface PyramidFile {
@@ -36,6 +37,8 @@ const hparams = {
   headDim: 32,
   valueDim: 32,
   positions: "rope",
+  attentionSoftcap: 0,
+  windows: [0, 0, 0, 0],
 } as unknown as Hparams;
 const Q8 = { k: "q8_0", v: "q8_0" } as const;
 const plan = (options: CacheOptions, more: Partial<Hparams> = {}) =>
@@ -128,6 +131,22 @@ Deno.test("a budget in bytes is what the cache of a sequence takes at most", () 
   }
   assertEquals(readBudget("1.5 KiB"), { unit: "bytes", value: 1536 });
   assertEquals(readBudget("1"), { unit: "share", value: 1 });
+});
+
+Deno.test("a budget in bytes counts what lies beside the slots, whatever the system", () => {
+  for (const contract of CONTRACTS) {
+    const { policy, options: { calibration, ...axes } = {} } = contract;
+    if (policy === "full" || calibration !== undefined || axes.prefill === "whole") continue;
+    // Everything stays: the budget is how many tokens matter.
+    if (policy.includes("demote")) continue;
+    const budget = 600e3;
+    const planned = plan({ policy, ...axes, budget: `${budget}B` });
+    const layout = new Layout(0);
+    layCaches(planned, layout, layout);
+    const slots = planned.capacities.reduce((a, b) => a + b, 0);
+    const bytes = layout.bytes + 4 * planned.scoreRows * slots;
+    assert(bytes <= budget, `${nameOf(contract)}: ${bytes} of ${budget}`);
+  }
 });
 
 Deno.test("a head under AdaKV may keep a multiple of the budget, which is allocated and counted", () => {

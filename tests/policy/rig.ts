@@ -224,7 +224,7 @@ export async function makeRig(options: RigOptions) {
 
     /** Reads the next token. Output `[head][dim]`. */
     step(q: Heads, k: Heads, v: Heads, beforeReduce?: () => void): number[][] {
-      keeper?.openStep();
+      keeper?.openStep(position);
       storage.openStep?.();
       const [out] = pass(q, k, v, 1);
       beforeReduce?.();

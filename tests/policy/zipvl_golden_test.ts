@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
 import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "./golden.ts";
+import { probeParams } from "./probe_seed.ts";
 import { type Heads, makeRig } from "./rig.ts";
 
 interface Zipvl {
@@ -13,18 +14,16 @@ interface Zipvl {
   readonly per_step: { out: number[][] }[];
 }
 
-/** The file's probes: four latest rows, and four others that this seed draws among 36. */
-const PROBES = "recent=4,random=4,seed=252472";
-
 Deno.test({ name: "zipvl: mass, tokens and outputs are the golden ones", ignore: !present }, async () => {
   const file = (await golden<GoldenFile<Zipvl>>("zipvl.json"))!;
   const { v2 } = file.variants;
   const { n, heads, kv_heads, head_dim } = file;
+  const probes = await probeParams(v2.params.probes, n);
   for (const binary of ["simd128", "relaxed"] as const) {
     const rig = await makeRig({
       ...shape(file),
       binary,
-      policy: `zipvl:tau=${v2.params.tau},${PROBES}`,
+      policy: `zipvl:tau=${v2.params.tau},${probes}`,
       budget: 1,
       room: 4 * n * heads * head_dim,
     });

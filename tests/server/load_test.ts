@@ -53,6 +53,52 @@ Deno.test("100 requests against a queue of 8: each has its own full answer or a 
   await server.shutdown();
 });
 
+Deno.test("streams at the same time share steps, each with its own reply, also when one leaves", async () => {
+  await using api = await testServer({ queue: 0 }, { sequences: 4 });
+  const server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (r) => api.server.fetch(r),
+  );
+  const url = `http://127.0.0.1:${server.addr.port}/v1/completions`;
+  const stream = async (prompt: string, leaveAt = Infinity) => {
+    const body = { prompt, max_tokens: 60, temperature: 0.8, seed: 3, stream: true, cache_prompt: false };
+    const response = await fetch(url, { method: "POST", body: JSON.stringify(body) });
+    let text = "";
+    for await (const piece of response.body!.pipeThrough(new TextDecoderStream())) {
+      text += piece;
+      if (text.length > leaveAt) break;
+    }
+    const chunks = text.split("\n\n").filter((event) => /^data: \{.*\}$/.test(event));
+    return chunks.map((chunk) => JSON.parse(chunk.slice(6)).choices[0].text).join("");
+  };
+  const wanted: string[] = [];
+  for (const prompt of prompts) wanted.push(await stream(prompt));
+  const counted = async () => [
+    await metric(api, "locket_decode_steps_total"),
+    await metric(api, "locket_decoded_tokens_total"),
+  ];
+  const [steps, tokens] = await counted();
+  for (let round = 0; round < 4; round++) {
+    const asked = [0, 1, 2, 3].map((i) => (3 * round + i) % prompts.length);
+    const replies = await Promise.all(
+      asked.map((at, i) => stream(prompts[at], i === round ? 600 : Infinity)),
+    );
+    for (const [i, at] of asked.entries()) {
+      if (i === round) assert(wanted[at].startsWith(replies[i]));
+      else assertEquals(replies[i], wanted[at]);
+    }
+    while (await metric(api, "locket_requests_running") > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+  const [moreSteps, moreTokens] = await counted();
+  assert(
+    moreTokens - tokens > 2 * (moreSteps - steps),
+    `${moreTokens - tokens} tokens in ${moreSteps - steps}`,
+  );
+  await server.shutdown();
+});
+
 Deno.test("1,000 requests in a row with aborts at random leave the same memory and no sequence lent", async () => {
   await using api = await testServer({ queue: 0 });
   let state = 1;

@@ -15,6 +15,7 @@ const POLICIES: readonly LoadModelOptions[] = [
   {},
   { policy: "keyformer", budget: 64 },
   { policy: "snapkv:reserve=128", budget: 64, prefill: "whole" },
+  { policy: "zipvl:others=demote,block=16", budget: 0.6 },
 ];
 
 /** Those that need more than their name; tests of their own save them. */

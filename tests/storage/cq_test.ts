@@ -1,12 +1,12 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { type Calibration, encodeCalibration, readCalibration } from "../../src/cache/calibration.ts";
-import { layTraining, trainBooks, type TrainingShape } from "../../src/cache/storage/train_books.ts";
+import { layTraining, trainBooks, type TrainingShape } from "../../src/calibrate/train_books.ts";
 import { OptionError } from "../../src/error.ts";
-import { type Binary, instantiateKernels } from "../../src/kernels/load.ts";
+import { instantiateCalibration } from "../../src/calibrate/kernels/calibration_kernels.ts";
 import { Arena } from "../../src/memory/arena.ts";
 import { Layout } from "../../src/memory/handles.ts";
 import { placeRegions, regionOffset } from "../../src/memory/plan.ts";
-import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
+import { calibrationModule } from "../../src/runtime/calibration_module.ts";
 import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "../policy/golden.ts";
 import { type Heads, makeRig } from "../policy/rig.ts";
 
@@ -40,12 +40,11 @@ async function learn(
   points: number[],
   weights: number[],
   used: number,
-  binary: Binary,
 ) {
   const sizes = new Layout(0);
   layTraining(shape, sizes);
   const memory = placeRegions([{ name: "all", bytes: sizes.bytes }]);
-  const kernels = await instantiateKernels(await kernelModule(binary), memory.totalBytes);
+  const kernels = await instantiateCalibration(await calibrationModule(), memory.totalBytes);
   const arena = new Arena(kernels.buffer, memory);
   const training = layTraining(shape, new Layout(regionOffset(memory, "all")));
   arena.floats(training.points).set(points);
@@ -55,7 +54,7 @@ async function learn(
 }
 
 Deno.test({ name: "cq: codebooks, codes and outputs are the golden ones", ignore: !present }, async () => {
-  const file = (await golden<GoldenFile<Cq> & { rope_base: number }>("cq.json"))!;
+  const file = (await golden<GoldenFile<Cq>>("cq.json"))!;
   const { main } = file.variants;
   const { channels_per_code: channels, bits, recent } = main.params;
   const [dim, nKvHeads] = [file.head_dim, file.kv_heads];
@@ -67,25 +66,26 @@ Deno.test({ name: "cq: codebooks, codes and outputs are the golden ones", ignore
     centres: 2 ** bits,
     weightGroups: dim / channels,
   };
+  const books: number[] = [];
+  for (const part of ["k", "v"] as const) {
+    const points = main[`calibration_${part}`].flat(2);
+    const learned = await learn(sizes, points, main[`weight_${part}`].flat(2), 2 ** bits);
+    assertClose(learned.books, inOrder(main[`codebook_${part}`]), 1e-5, `codebook of ${part}`);
+    assertEquals(learned.arena.brokenGuards(), []);
+    books.push(...learned.books);
+  }
+  const calibration: Calibration = {
+    model: "golden",
+    weights: "golden",
+    nLayers: 1,
+    nKvHeads,
+    headDim: dim,
+    valueDim: dim,
+    channels,
+    centres: 2 ** bits,
+    books: new Float32Array(books),
+  };
   for (const binary of BINARIES) {
-    const books: number[] = [];
-    for (const part of ["k", "v"] as const) {
-      const points = main[`calibration_${part}`].flat(2);
-      const learned = await learn(sizes, points, main[`weight_${part}`].flat(2), 2 ** bits, binary);
-      assertClose(learned.books, inOrder(main[`codebook_${part}`]), 1e-5, `codebook of ${part}`);
-      assertEquals(learned.arena.brokenGuards(), []);
-      books.push(...learned.books);
-    }
-    const calibration: Calibration = {
-      model: "golden",
-      nLayers: 1,
-      nKvHeads,
-      headDim: dim,
-      valueDim: dim,
-      channels,
-      centres: 2 ** bits,
-      books: new Float32Array(books),
-    };
     const rig = await makeRig({
       ...shape(file),
       prefill: undefined,
@@ -118,17 +118,15 @@ Deno.test({ name: "cq: codebooks, codes and outputs are the golden ones", ignore
 Deno.test({ name: "cq: the tiny case's centres are weighted means", ignore: !present }, async () => {
   const { tiny } = (await golden<{ tiny: { given: { points: number[] }; expected: number[] } }>("cq.json"))!;
   const shape = { nKvHeads: 1, n: 4, dim: 1, channels: 1, centres: 4, weightGroups: 1 };
-  for (const binary of BINARIES) {
-    const { books, rounds } = await learn(shape, tiny.given.points, [1, 3, 1, 1], 2, binary);
-    assertEquals(books, [...tiny.expected, Infinity, Infinity]);
-    assertEquals(rounds, 2);
-  }
+  const { books, rounds } = await learn(shape, tiny.given.points, [1, 3, 1, 1], 2);
+  assertEquals(books, [...tiny.expected, Infinity, Infinity]);
+  assertEquals(rounds, 2);
 });
 
 Deno.test("a calibration comes back from its file; a damaged one, another file and other sizes are refused", async () => {
   const sizes = { nLayers: 2, nKvHeads: 1, headDim: 8, valueDim: 8, channels: 4, centres: 16 };
   const books = Uint16Array.from({ length: 2 * 16 * 16 }, (_, i) => i);
-  const calibration = { model: "a", ...sizes, books };
+  const calibration = { model: "a", weights: "b", ...sizes, books };
   const bytes = encodeCalibration(calibration);
   assertEquals(readCalibration(bytes), calibration);
   for (const at of [0, 20, 200, bytes.length - 1]) {

@@ -1,17 +1,18 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { encodeCalibration } from "../../src/cache/calibration.ts";
+import { calibrate } from "../../src/calibrate/calibrate.ts";
 import { OptionError } from "../../src/error.ts";
 import { generate } from "../../src/generate.ts";
-import { calibrate } from "../../src/model/calibrate.ts";
 import { scoreContinuation } from "../../src/model/continuation.ts";
-import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
+import { calibrationModule } from "../../src/runtime/calibration_module.ts";
+import { loadModel } from "../../src/runtime/load_model.ts";
 import { openSource } from "../../src/runtime/open_source.ts";
 import { BUNDLED, loadBundled, LONG_TEXT } from "../generate/bundled.ts";
 import { checkGoingOn } from "../snapshot/going_on.ts";
 
 /** Codebooks of few centres, learned in a second or two. */
 const small = await calibrate(openSource(BUNDLED), LONG_TEXT.repeat(2), {
-  kernels: kernelModule,
+  kernels: calibrationModule,
   channels: 4,
   bits: 5,
   window: 256,
@@ -25,6 +26,8 @@ const STORAGES = [
   { storage: "think" },
   { storage: "think:prune=0.2,window=16", kvType: "q4_0" },
   { storage: "cq", calibration },
+  { storage: "mixed:bits=4", policy: "zipvl:others=demote,block=32", budget: 0.6 },
+  { storage: "mixed:bits=8", policy: "zipvl:others=demote,tau=1", budget: 1, prefill: "sparse" },
 ] as const;
 
 Deno.test("under every codec a text that fits into the recent tokens reads as it does exact", async () => {
@@ -57,7 +60,7 @@ Deno.test("every codec reads and goes on with a text at little loss, in the byte
     const { nll, tokens } = await scoreContinuation(sequence, ids.slice(0, 300), ids.slice(300));
     const report = sequence.cache();
     const region = (name: string) => model.plan.regions.find((region) => region.name === name)?.bytes ?? 0;
-    const allocated = region("kv") + region("slots");
+    const allocated = region("kv") + region("slots") + region("policy");
     assert(
       allocated - report.bytes >= 0 && allocated - report.bytes < 256,
       "the plan holds what is reported",
@@ -132,6 +135,16 @@ Deno.test("a missing calibration and one of another model are refused before any
   const other = encodeCalibration({ ...small, model: "another" });
   await assertRejects(() => loadBundled({ storage: "cq", calibration: other }), OptionError, "another model");
   await assertRejects(() => loadBundled({ storage: "cq:channels=2", calibration }), OptionError, "channels");
+});
+
+Deno.test("a calibration of a model with the same header and other weights is refused before a token is read", async () => {
+  const bytes = await Deno.readFile(BUNDLED);
+  // As a fine-tune of the upper layers would have it: the second half of the file is other weights.
+  for (let i = bytes.length >> 1; i < bytes.length; i++) bytes[i] ^= 1;
+  const load = (calibration?: Uint8Array) =>
+    loadModel(bytes, { context: 64, storage: calibration ? "cq" : undefined, calibration });
+  await assertRejects(() => load(calibration), OptionError, "another model");
+  (await load()).dispose();
 });
 
 Deno.test("storage cq: restored, a sequence goes on as if it had never stopped", async () => {

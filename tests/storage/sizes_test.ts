@@ -11,6 +11,8 @@ const STORAGES = [
   "think:prune=0.7,window=5,exact=f32",
   "cq:channels=4,recent=7",
   "cq:channels=8,exact=f32",
+  "mixed",
+  "mixed:bits=8,exact=f32",
 ];
 
 Deno.test("codecs take the bytes that are planned for them", async () => {
@@ -21,7 +23,7 @@ Deno.test("codecs take the bytes that are planned for them", async () => {
         const channels = Number(/^cq:channels=(\d)/.exec(storage)?.[1] ?? 0);
         const shape = { nKvHeads: 2, headDim, valueDim: headDim, channels, centres: 16 };
         const calibration = channels > 0
-          ? { ...shape, model: "", nLayers: 2, books: new Uint16Array(2 * bookLength(shape)) }
+          ? { ...shape, model: "", weights: "", nLayers: 2, books: new Uint16Array(2 * bookLength(shape)) }
           : undefined;
         const rig = await makeRig({
           nHeads: 4,
@@ -33,6 +35,7 @@ Deno.test("codecs take the bytes that are planned for them", async () => {
           storage,
           kvType,
           calibration,
+          ...(storage.startsWith("mixed") && { policy: "zipvl:others=demote,block=20", budget: 0.3 }),
         });
         for (const { codec, keys, values, books } of rig.caches) {
           const bytes = (part: "region" | "keys" | "values" | "books") =>

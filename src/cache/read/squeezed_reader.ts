@@ -204,13 +204,13 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     const { nKvHeads, keyDim: dim } = cache;
     const sizes = { nHeads, nKvHeads, dim, scale };
     const rate = nKvHeads / (nHeads * this.window);
-    const { logits } = scratchOf(cache);
+    const { room } = scratchOf(cache);
     const { wanted, coarseWanted } = cache.state! as Record<string, Floats>;
     const fine = levelOf(cache, k);
-    clusters.calibrate(wanted, logits, fine, null, desk.q, first, n, sizes, rate);
+    clusters.calibrate(wanted, room, fine, null, desk.q, first, n, sizes, rate);
     if (kCoarse === 0) return;
     const coarse = coarseLevelOf(cache, kCoarse);
-    clusters.calibrate(coarseWanted, logits, fine, coarse, desk.q, first, n, sizes, rate);
+    clusters.calibrate(coarseWanted, room, fine, coarse, desk.q, first, n, sizes, rate);
   }
 
   #choose(layer: number, desk: AttentionDesk, first: number, n: number): void {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { lookupRoom } from "../../kernels/cluster_kernels.ts";
 import type { Floats, LayerCache, Layout, Words } from "../../memory/handles.ts";
 import { layActive } from "./active.ts";
 
@@ -22,10 +23,10 @@ export interface SqueezedState {
 
 /** What layers share while an index is made and read. */
 export interface SqueezedScratch {
-  /** Probabilities `[G, k]`, and logits `[2 k]`. */
+  /** Probabilities `[G, k]`, and room to look up in. */
   readonly scores: Floats;
   readonly coarseScores: Floats;
-  readonly logits: Floats;
+  readonly room: Floats;
   /** Of one KV head: directions `[n, d]`, centres `[k, d]`, distances `[n]`; of all: labels `[G, n]`. */
   readonly rows: Floats;
   readonly centres: Floats;
@@ -50,7 +51,7 @@ export function laySqueezed(
   const scratch = {
     scores: kv.floats(nKvHeads * k),
     coarseScores: kv.floats(nKvHeads * kCoarse),
-    logits: kv.floats(2 * k),
+    room: kv.floats(lookupRoom(k)),
     rows: kv.floats(n * keyDim),
     centres: kv.floats(k * keyDim),
     labels: kv.words(nKvHeads * n),

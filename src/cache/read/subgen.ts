@@ -47,7 +47,7 @@ export const subgen: ReadEntry = {
     );
     const sampled = values.text("form") === "sample";
     const [keySamples, valueSamples] = sampled ? [values.number("keys"), values.number("values")] : [0, 0];
-    const later = prefill === "streaming" ? chunk : 0;
+    const later = prefill === "whole" ? 0 : chunk;
     const shapeOf = (capacity: number): SketchShape => ({
       clusters: clusters > 1 ? Math.floor(clusters) : Math.max(1, Math.floor(clusters * (capacity - later))),
       keySamples,

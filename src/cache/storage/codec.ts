@@ -14,7 +14,7 @@ import type { AttentionDesk, AttentionRules, StoragePlan } from "../storage.ts";
 import { PlainStorage } from "./plain.ts";
 
 /** Kinds of codecs, as the kernels number them. */
-export const CODEC_KIND = { kivi: 0, think: 1, cq: 2 } as const;
+export const CODEC_KIND = { kivi: 0, think: 1, cq: 2, mixed: 3 } as const;
 
 /** One layer's codec in numbers. */
 export interface CodecForm {
@@ -34,6 +34,8 @@ export interface CodecForm {
   readonly plainValues?: number;
   /** Words per KV head beside the ring. */
   readonly stateWords?: number;
+  /** Words of a layer beside those. */
+  readonly layerWords?: number;
   /** Codebooks of all layers, one behind the other. */
   readonly books?: Uint8Array;
   /** Keys come unrotated. */
@@ -58,12 +60,13 @@ export function planCodec(
   const ring = form.recent + form.chunk;
   const exactWidth = keyDim + (form.plainValues === undefined ? valueDim : 0);
   const ringWords = ring * exactWidth / (form.halves ? 2 : 1);
-  const words = CODEC_HEADER + nKvHeads * (ringWords + (form.stateWords ?? 0));
+  const words = CODEC_HEADER + nKvHeads * (ringWords + (form.stateWords ?? 0)) + (form.layerWords ?? 0);
   return {
     name,
     params,
     books: form.books,
     unrotated: form.unrotated,
+    demotes: form.kind === CODEC_KIND.mixed,
     lay: (capacities: readonly number[], kv: Layout, slots: Layout, books: Bytes | null) =>
       capacities.map((capacity, layer): LayerCache => {
         const blocks = nKvHeads * capacity / SLOT_GROUP;

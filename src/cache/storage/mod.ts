@@ -7,11 +7,12 @@ import { findEntry, readValues } from "../policies/params.ts";
 import type { StorageEntry, StoragePlan, StorageSetting } from "../storage.ts";
 import { cq } from "./cq.ts";
 import { kivi } from "./kivi.ts";
+import { mixed } from "./mixed.ts";
 import { plain } from "./plain.ts";
 import { think } from "./think.ts";
 
 /** Every storage by name. */
-export const STORAGES: readonly StorageEntry[] = [plain, kivi, think, cq];
+export const STORAGES: readonly StorageEntry[] = [plain, kivi, think, cq, mixed];
 
 /**
  * The storage that `NAME[:key=value,…]` stands for, or that a function plans.

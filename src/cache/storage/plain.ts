@@ -52,7 +52,7 @@ export class PlainStorage implements KvStorage {
  * attended [n, H, dv] = attention of `n` queries on the desk from `first` on, each over the slots that it may see of the
  * latest `window` positions (0: of all).
  *
- * @param scores Receives the logits `[H, n, capacity]`, where somebody wants them.
+ * @param scores Receives the weights `[H, n, capacity]`, up to a factor per row, where somebody wants them.
  */
 export function attendSlots(
   { kernels, hparams: { nHeads, attentionScale, attentionSoftcap }, slopes }: AttentionRules,

@@ -8,7 +8,7 @@ let server;
 
 export default {
   fetch(request, env, ctx) {
-    server ??= createServer(() => loadModel(model, { context: 512 }), { chatTemplate });
+    server ??= createServer(() => loadModel(model, { context: 512, ...env.LOAD }), { chatTemplate });
     return server.fetch(request, env, ctx);
   },
 };

@@ -122,8 +122,8 @@ pub(super) unsafe fn cache_mut<'a>(
 
 /// Attention of the queries `q f32[T, H, k_dim]` at `positions` over every slot they may see.
 ///
-/// `out f32[T, H, v_dim]`; `scores f32[H, T, capacity]`, or 0: not kept, receives the logits of slots below a head's
-/// `n_slots` (rounded up to 32), -infinity where masked, and leaves the others as they are; `lse f32[H, T]`. A slot is
+/// `out f32[T, H, v_dim]`; `scores f32[H, T, capacity]`, or 0: not kept, receives e^logit of slots below a head's `n_slots`
+/// (rounded up to 32), up to a factor per row, 0 where masked, and leaves the others as they are; `lse f32[H, T]`. A slot is
 /// visible to a token if its position is the token's or earlier, and, with `window` > 0, later than the token's less
 /// `window`. Logits are `scale * q·k`, then `softcap * tanh(logit / softcap)` if `softcap` > 0, then with `slopes f32[H]`
 /// (or 0) less `slope * distance`.

@@ -5,14 +5,12 @@ use crate::kernel::policy::mass::{self, Probes};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Adds to `mass f32[capacity]` what the probes among the rows show: those at positions from `from` on, and of the others
-/// those whose draw by (seed, position) is below `share`. `logits f32[H, T, capacity]` and `lse f32[H, T]` are as `attend`
-/// left them.
+/// those whose draw by (seed, position) is below `share`. `weights f32[H, T, capacity]` are as `attend` left them.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn mass_observe(
     mass: u32,
-    logits: u32,
-    lse: u32,
+    weights: u32,
     slots: u32,
     positions: u32,
     n_tokens: u32,
@@ -24,21 +22,16 @@ pub fn mass_observe(
     share: f32,
 ) {
     let (rows, n_slots) = (n_heads * n_tokens, n_kv_heads * (HEADER as u32 + capacity));
-    checked!(
-        write(mass, 4 * capacity),
-        read(logits, 4 * rows * capacity),
-        read(lse, 4 * rows),
-        read(slots, 4 * n_slots),
-    );
+    checked!(write(mass, 4 * capacity), read(weights, 4 * rows * capacity), read(slots, 4 * n_slots),);
     unsafe {
-        let (logits, lse) = (read(logits, rows * capacity), read(lse, rows));
+        let weights = read(weights, rows * capacity);
         let (slots, positions) = (read(slots, n_slots), read(positions, n_tokens));
-        mass::observe(write(mass, capacity), logits, lse, slots, positions, Probes { from, share, seed });
+        mass::observe(write(mass, capacity), weights, slots, positions, Probes { from, share, seed });
     }
 }
 
-/// How many slots reach `tau` of the mass, the last token included; `mass f32[capacity]` becomes scores: per probe of the
-/// positions from `start` up to `end` that can see the slot.
+/// How many slots at positions from `first` on reach `tau` of their mass, the last token included if it is `held`;
+/// `mass f32[capacity]` becomes scores: per probe of the positions from `start` up to `end` that can see the slot.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn mass_count(
@@ -51,10 +44,12 @@ pub fn mass_count(
     from: u32,
     seed: u32,
     share: f32,
+    first: u32,
+    held: u32,
     tau: f32,
 ) -> u32 {
     let n_slots = n_kv_heads * (HEADER as u32 + capacity);
     checked!(write(mass, 4 * capacity), read(slots, 4 * n_slots));
     let (mass, slots) = unsafe { (write(mass, capacity), read(slots, n_slots)) };
-    mass::count(mass, slots, Probes { from, share, seed }, (start, end), tau) as u32
+    mass::count(mass, slots, Probes { from, share, seed }, (start, end), first, held != 0, tau) as u32
 }

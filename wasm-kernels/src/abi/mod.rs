@@ -5,10 +5,14 @@ use wasm_bindgen::prelude::wasm_bindgen;
 #[macro_use]
 mod checked;
 mod attention;
+#[cfg(feature = "calibrate")]
+mod books;
 mod cascade;
 mod codec;
 mod elementwise;
 mod embedding;
+#[cfg(feature = "calibrate")]
+mod gradient;
 mod index;
 mod logits;
 mod mass;

@@ -11,15 +11,13 @@ use wasm_bindgen::prelude::wasm_bindgen;
 /// reduced over the heads of a row after `scores *= decay` for each token. `reduce`: 0 the sum, 1 the largest, 2 the
 /// position of the last query whose plain weight was at least one over its keys, 3 the same with one over its position + 1.
 ///
-/// `logits f32[H, T, capacity]` and `lse f32[H, T]` are as `attend` left them; the logits are used up. `noise_kind`: 0 none,
-/// 1 Gumbel, 2 Gaussian, both drawn by (seed, layer, head, position of query, position of key), 3 as given in
+/// `weights f32[H, T, capacity]` are as `attend` left them, and are used up. `noise_kind`: 0 none, 1 Gumbel, 2 Gaussian, both drawn by (seed, layer, head, position of query, position of key), 3 as given in
 /// `noise f32[H, noise_stride, noise_stride]` by positions of query and key. tau >= 0.5.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn policy_observe(
     scores: u32,
-    logits: u32,
-    lse: u32,
+    weights: u32,
     slots: u32,
     positions: u32,
     noise: u32,
@@ -38,15 +36,9 @@ pub fn policy_observe(
     tau: f32,
 ) {
     let (rows, n_slots) = (n_heads * n_tokens, slots_words(n_kv_heads, capacity));
-    checked!(
-        write(scores, 4 * n_rows * capacity),
-        write(logits, 4 * rows * capacity),
-        read(lse, 4 * rows),
-        read(slots, 4 * n_slots),
-    );
+    checked!(write(scores, 4 * n_rows * capacity), write(weights, 4 * rows * capacity), read(slots, 4 * n_slots),);
     unsafe {
         let tile = observe::Tile {
-            lse: read(lse, rows),
             positions: read(positions, n_tokens),
             slots: read(slots, n_slots),
             capacity: capacity as usize,
@@ -59,7 +51,7 @@ pub fn policy_observe(
         };
         let reduce = Reduce::from_id(reduce);
         let options = observe::Options { reduce, noise, seed, layer, weight, decay, tau };
-        observe::observe(write(scores, n_rows * capacity), write(logits, rows * capacity), tile, options);
+        observe::observe(write(scores, n_rows * capacity), write(weights, rows * capacity), tile, options);
     }
 }
 

@@ -6,6 +6,8 @@ pub mod dequantize;
 pub mod elementwise;
 pub mod embedding;
 pub mod formats;
+#[cfg(any(feature = "calibrate", not(target_arch = "wasm32")))]
+pub mod gradient;
 pub mod index;
 pub mod kv;
 pub mod lanes;

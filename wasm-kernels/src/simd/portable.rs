@@ -80,6 +80,7 @@ binary! {
     f32x4_max: f32, 4, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.max(b) };
     f32x4_min: f32, 4, |a, b| if a.is_nan() || b.is_nan() { f32::NAN } else { a.min(b) };
     i8x16_eq: i8, 16, |a, b| -((a == b) as i8);
+    i32x4_lt: i32, 4, |a, b| -((a < b) as i32);
     i32x4_eq: i32, 4, |a, b| -((a == b) as i32);
     u32x4_gt: u32, 4, |a, b| -((a > b) as i32);
     u32x4_lt: u32, 4, |a, b| -((a < b) as i32);

@@ -10,6 +10,7 @@
 //! - A codec is one file beside `kernel::codec` with an implementation of [`Codec`]; it sees one block at a time, so that
 //!   a virtual call costs nothing that counts.
 //! - A slot is decoded once for up to 16 rows. Bound by the rotation, eight instructions for a pair of four slots.
+use super::looked_up::Tables;
 use super::{Cache, CHUNK, MAX_DIM};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK as SCALED, GROUP};
@@ -47,6 +48,10 @@ pub trait Codec {
     fn keys(&self, block: &Block, out: &mut [f32]);
     /// Writes the block's values `f32[32, dim]`. What empty slots get does not matter.
     fn values(&self, block: &Block, out: &mut [f32]);
+    /// How both are read without being opened, and the numbers of one row's table and sums, where they can be.
+    fn tables(&self) -> Option<(&dyn Tables, [usize; 2])> {
+        None
+    }
 }
 
 /// Rotation of keys and queries when they are read.
@@ -71,6 +76,12 @@ impl Decoding<'_> {
         self.rotation.is_some() || self.codec.is_some_and(|codec| codec.has_keys())
     }
 
+    /// Tables, if what they take has room.
+    pub fn tables(&self) -> Option<(&dyn Tables, [usize; 2])> {
+        let of_codec = self.codec.filter(|_| self.rotation.is_none()).and_then(|codec| codec.tables());
+        of_codec.filter(|(_, sizes)| sizes.iter().all(|&size| size <= FLOATS))
+    }
+
     pub fn decodes_values(&self) -> bool {
         self.codec.is_some_and(|codec| codec.has_values())
     }
@@ -92,7 +103,7 @@ impl Scratch {
 pub struct Room(MaybeUninit<[f32; FLOATS]>);
 
 impl Room {
-    fn floats(&mut self, n: usize) -> &mut [f32] {
+    pub fn floats(&mut self, n: usize) -> &mut [f32] {
         assert!(n <= FLOATS);
         // SAFETY: any bits are floats.
         unsafe { core::slice::from_raw_parts_mut(self.0.as_mut_ptr() as *mut f32, n) }
@@ -100,7 +111,7 @@ impl Room {
 }
 
 /// The blocks of some slots.
-fn blocks<'a>(head: usize, start: usize, positions: &'a [u32]) -> impl Iterator<Item = Block<'a>> {
+pub fn blocks<'a>(head: usize, start: usize, positions: &'a [u32]) -> impl Iterator<Item = Block<'a>> {
     let blocks = positions.as_chunks::<BLOCK>().0.iter().enumerate();
     blocks.map(move |(i, positions)| Block { head, start: start + i * BLOCK, positions })
 }

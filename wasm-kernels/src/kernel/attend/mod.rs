@@ -6,7 +6,7 @@
 //!   max = -inf, sum = 0, out = 0
 //!   for every chunk of 128 slots:
 //!     logits  = scale * q·K                                                keys.rs
-//!     max, sum, out rescaled if a logit passes max; p = e^(logit - max)    softmax.rs
+//!     max, sum, out rescaled if a logit passes max far; p = e^(logit - max)  softmax.rs
 //!     out    += p·V                                                        values.rs
 //!   out /= sum, lse = max + ln(sum)
 //! ```
@@ -26,6 +26,7 @@ pub mod decoded;
 mod extras_tests;
 pub mod join;
 mod keys;
+pub mod looked_up;
 mod rows;
 mod softmax;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod values;
 use super::kv::slots;
 use super::kv::Shape;
 use decoded::{Decoding, Scratch};
+use looked_up::attend_row;
 use rows::{attend_rows, Row};
 use softmax::Mask;
 
@@ -110,7 +112,7 @@ pub struct Queries<'a> {
 pub struct Results<'a> {
     /// `f32[T, H, value.dim]`; 0 where a row sees nothing.
     pub out: &'a mut [f32],
-    /// `f32[H, T, capacity]`: the logits of the slots below a head's `n_slots`, -infinity where masked.
+    /// `f32[H, T, capacity]`: the weights of the slots below a head's `n_slots`, up to a factor of each row; 0 where masked.
     pub scores: Option<&'a mut [f32]>,
     /// `f32[H, T]`: log-sum-exp of the logits; -infinity where a row sees nothing.
     pub lse: &'a mut [f32],
@@ -163,6 +165,13 @@ fn attend_heads(
                 index: if head.extras.ranks.is_some() { rank_of(head.slots, position) } else { position },
             }
         };
+        let tables = cache.extras.decoding.tables().filter(|_| group == 1);
+        if let (Some(tables), Some(scratch)) = (tables, &mut scratch) {
+            for i in 0..n_tokens {
+                attend_row(results, tile.q, &row(i), kv_head, head, options, tables, scratch);
+            }
+            continue;
+        }
         for start in (0..n_tokens * group).step_by(ROWS) {
             let rows: [Row; ROWS] = core::array::from_fn(|i| row((start + i).min(n_tokens * group - 1)));
             let rows = &rows[..ROWS.min(n_tokens * group - start)];

@@ -82,14 +82,14 @@ pub fn attend_rows(
             for (i, row) in rows.iter().enumerate() {
                 let logits = &mut logits[i][..n_slots];
                 let top = finish(logits, tops[i], row, &chunk, options.softcap);
-                if let Some(scores) = &mut results.scores {
-                    scores[row.in_scores * head.key.capacity + at..][..n_slots].copy_from_slice(logits);
-                }
                 let state = &mut running[first + i];
+                let mut scores = results.scores.as_mut().map(|scores| &mut scores[row.in_scores * head.key.capacity..]);
                 if let Some(factor) = state.raise(top.logit) {
                     scale(&mut results.out[row.in_q * dim..][..dim], factor);
+                    scores.iter_mut().for_each(|scores| scale(&mut scores[..at], factor));
                 }
                 weigh(&mut weights[i], state, logits, top, &chunk, value.kind);
+                scores.into_iter().for_each(|scores| scores[at..][..n_slots].copy_from_slice(logits));
             }
             values::add(results.out, rows, &weights, values, n_slots, value);
         }
@@ -100,19 +100,19 @@ pub fn attend_rows(
     }
 }
 
-/// The logits of slots that no row sees.
+/// The weights of slots that no row sees.
 #[inline(never)]
-fn hide(results: &mut Results, rows: &[Row], capacity: usize, start: usize, n_slots: usize) {
+pub fn hide(results: &mut Results, rows: &[Row], capacity: usize, start: usize, n_slots: usize) {
     if let Some(scores) = &mut results.scores {
         for row in rows {
-            scores[row.in_scores * capacity + start..][..n_slots].fill(f32::NEG_INFINITY);
+            scores[row.in_scores * capacity + start..][..n_slots].fill(0.0);
         }
     }
 }
 
 /// How many of the `n_slots` slots from `start` on form one chunk, and whether it is read: blocks that are and blocks
 /// that are not never lie in one.
-fn run(active: Option<&[u32]>, start: usize, n_slots: usize) -> (usize, bool) {
+pub fn run(active: Option<&[u32]>, start: usize, n_slots: usize) -> (usize, bool) {
     let Some(active) = active else { return (n_slots, true) };
     let blocks = &active[start / BLOCK..(start + n_slots) / BLOCK];
     let is_read = blocks[0] != 0;

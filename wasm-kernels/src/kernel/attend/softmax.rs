@@ -164,9 +164,13 @@ fn lanes_of_bits(bits: u32) -> v128 {
     i32x4_eq(v128_and(u32x4_splat(bits), lanes), lanes)
 }
 
+/// By how much a logit may pass the maximum that weights are made against. Larger steps are few in any row.
+const SLACK: f32 = 8.0;
+
 /// A row's softmax so far.
 #[derive(Clone, Copy)]
 pub struct Running {
+    /// The largest logit, or up to `SLACK` less.
     max: f32,
     /// Of e^(logit - max).
     sum: f32,
@@ -181,9 +185,10 @@ impl Default for Running {
 }
 
 impl Running {
-    /// Makes room for logits up to `max`; returns what the output so far has to be multiplied with, if anything.
+    /// Makes room for logits up to `max`; returns what the output and the weights so far have to be multiplied with, if
+    /// anything.
     pub fn raise(&mut self, max: f32) -> Option<f32> {
-        if max <= self.max {
+        if max <= self.max + SLACK {
             return None;
         }
         let factor = exp(self.max - max);
@@ -222,15 +227,15 @@ impl Default for Weights {
     }
 }
 
-/// The weights `e^(logit - max)` of a chunk, with the largest logit `top.logit <= state.max`.
-pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: Top, chunk: &Chunk, kind: KvType) {
+/// The weights `e^(logit - max)` of a chunk, which replace the logits, `top.logit` the largest of them.
+pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &mut [f32], top: Top, chunk: &Chunk, kind: KvType) {
     if top.logit == f32::NEG_INFINITY {
         *weights = Weights::default();
-        return;
+        return logits.fill(0.0);
     }
     if matches!(kind, KvType::F32 | KvType::F16) {
-        state.sum += weigh_floats(&mut weights.floats, logits, state.max);
-        return;
+        state.sum += weigh_floats(logits, state.max);
+        return weights.floats[..logits.len()].copy_from_slice(logits);
     }
     // No weight in this chunk is larger.
     let bound = exp(top.logit - state.max) * top.scale;
@@ -241,31 +246,32 @@ pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &[f32], top: To
     state.weight_sum += units as f32 * weights.unit;
 }
 
-/// Writes e^(logit - max), returns the sum.
+/// Replaces logits by e^(logit - max), returns the sum.
 #[inline(never)]
-fn weigh_floats(weights: &mut [f32], logits: &[f32], max: f32) -> f32 {
+fn weigh_floats(logits: &mut [f32], max: f32) -> f32 {
     let (mut sum, exp) = (f32x4_splat(0.0), Exp::new());
-    for (weights, logits) in weights.as_chunks_mut::<4>().0.iter_mut().zip(logits.as_chunks::<4>().0) {
+    for logits in logits.as_chunks_mut::<4>().0 {
         let [p] = exp.nonpositive([f32x4_sub(load(logits), f32x4_splat(max))]);
         sum = f32x4_add(sum, p);
-        store(weights, p);
+        store(logits, p);
     }
     f32x4_sum(sum)
 }
 
-/// Writes `e^(logit - max) * scale * factor` as 14-bit numbers; returns the sum of the exponentials and that of the
-/// numbers.
+/// Replaces logits by e^(logit - max), and writes these times `scale * factor` as 14-bit numbers; returns the sum of the
+/// exponentials and that of the numbers.
 #[inline(never)]
-fn weigh_codes(words: &mut [u32], logits: &[f32], scales: &[f32; CHUNK], max: f32, factor: f32) -> (f32, i32) {
+fn weigh_codes(words: &mut [u32], logits: &mut [f32], scales: &[f32; CHUNK], max: f32, factor: f32) -> (f32, i32) {
     // Adding 2^23 rounds to an integer and leaves it in the low bits.
     let [magic, mask] = opaque([8_388_608.0, f32::from_bits(16383)]).map(|x| f32x4_splat(x));
     let exp = Exp::new();
     let (max, factor) = (f32x4_splat(max), f32x4_splat(factor));
     let (mut sum, mut units) = (f32x4_splat(0.0), i32x4_splat(0));
-    let sixteens = logits.as_chunks::<16>().0.iter().zip(scales.as_chunks::<16>().0);
+    let sixteens = logits.as_chunks_mut::<16>().0.iter_mut().zip(scales.as_chunks::<16>().0);
     for (words, (logits, scales)) in words.as_chunks_mut::<8>().0.iter_mut().zip(sixteens) {
-        let (logits, scales) = (logits.as_chunks::<4>().0, scales.as_chunks::<4>().0);
+        let (logits, scales) = (logits.as_chunks_mut::<4>().0, scales.as_chunks::<4>().0);
         let p: [v128; 4] = exp.nonpositive(core::array::from_fn(|i| f32x4_sub(load(&logits[i]), max)));
+        logits.iter_mut().zip(p).for_each(|(logits, p)| store(logits, p));
         sum = f32x4_add(sum, f32x4_add(f32x4_add(p[0], p[1]), f32x4_add(p[2], p[3])));
         let weights: [v128; 4] = core::array::from_fn(|i| {
             let rounded = f32x4_madd(f32x4_mul(p[i], load(&scales[i])), factor, magic);

@@ -8,7 +8,7 @@
 //! vector.
 use super::floats::Rows;
 use crate::kernel::kv::half::Widen;
-use crate::kernel::lanes::store;
+use crate::kernel::lanes::{load, store};
 use crate::simd::*;
 
 /// Codes of keys or values of one KV head, a row per slot.
@@ -106,6 +106,77 @@ impl Coupled {
                 let codes = [first, first, first + 2, first + 2].map(|channel| self.code(row, channel));
                 store((&mut out[first..first + 4]).try_into().unwrap(), self.four(&widen, of_channels, codes));
             }
+        }
+    }
+}
+
+/// Numbers of a row of a table, or of sums: any byte names one.
+const STRIDE: usize = 256;
+
+/// By tables; see attend/looked_up.rs.
+impl Coupled {
+    /// Numbers of a table of products, or of sums of weights: a row for each code of a slot's words.
+    pub fn table_len(&self) -> usize {
+        4 * self.row_words() * STRIDE
+    }
+
+    /// `table[u][j] = scale * q[u]·centre[u][j]`, and 0 behind the last group.
+    pub fn tabulate(&self, book: &[u32], q: &[f32], scale: f32, table: &mut [f32]) {
+        let mut groups = q.chunks_exact(self.channels).zip(book.chunks_exact(self.group_words()));
+        for table in table.chunks_exact_mut(STRIDE) {
+            let Some((q, book)) = groups.next() else {
+                table.fill(0.0);
+                continue;
+            };
+            for (quad, table) in table[..self.centres.width].as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                let mut sum = f32x4_splat(0.0);
+                for (q, row) in q.iter().zip(book.chunks_exact(self.centres.words())) {
+                    sum = f32x4_madd(f32x4_splat(q * scale), self.centres.quad(row, quad), sum);
+                }
+                store(table, sum);
+            }
+        }
+    }
+
+    /// The table's entry of each slot's codes, summed.
+    pub fn look_up(&self, rows: &[u32], table: &[f32], sums: &mut [f32]) {
+        let words = self.row_words();
+        assert!(table.len() == words * 4 * STRIDE);
+        for (row, sum) in rows.chunks_exact(words).zip(sums) {
+            let mut two = [0.0; 2];
+            for (&codes, table) in row.iter().zip(table.chunks_exact(4 * STRIDE)) {
+                // SAFETY: a byte is below the length of each of the four rows.
+                let at = |u: usize| unsafe { *table.get_unchecked(u * STRIDE + (codes as usize >> (8 * u) & 255)) };
+                two = [two[0] + (at(0) + at(1)), two[1] + (at(2) + at(3))];
+            }
+            *sum = two[0] + two[1];
+        }
+    }
+
+    /// Adds a slot's weight to the sums of its codes.
+    #[inline(always)]
+    pub fn gather(&self, row: &[u32], weight: f32, sums: &mut [f32]) {
+        for (&codes, sums) in row.iter().zip(sums.chunks_exact_mut(4 * STRIDE)) {
+            for u in 0..4 {
+                // SAFETY: as above.
+                unsafe { *sums.get_unchecked_mut(u * STRIDE + (codes as usize >> (8 * u) & 255)) += weight };
+            }
+        }
+    }
+
+    /// `out[u] += sum over j of sums[u][j] * centre[u][j]`, over centres that have any.
+    pub fn spread(&self, book: &[u32], sums: &[f32], out: &mut [f32]) {
+        let rows = book.chunks_exact(self.centres.words());
+        for (channel, (out, row)) in out.iter_mut().zip(rows).enumerate() {
+            let sums = &sums[channel / self.channels * STRIDE..][..self.centres.width];
+            let mut total = f32x4_splat(0.0);
+            for (quad, sums) in sums.as_chunks::<4>().0.iter().enumerate() {
+                let (sums, centres) = (load(sums), self.centres.quad(row, quad));
+                // One that was never learned is infinite.
+                let centres = v128_andnot(centres, f32x4_eq(sums, f32x4_splat(0.0)));
+                total = f32x4_madd(sums, centres, total);
+            }
+            *out += f32x4_sum(total);
         }
     }
 }

@@ -4,11 +4,13 @@
 //! u32 header[24]          see the constants
 //! u32 channels[G, dim]    ThinK: those that stay, in front
 //! f32 squares[2, G, dim]  ThinK: sums over queries and keys, until the channels are chosen
+//! u32 ends[sets], ...     two widths: see mixed.rs
 //! exact keys [G, ring, dim], exact values [G, ring, dim]: of position p in row p % ring
 //! ```
 use super::cq::Coupled;
 use super::floats::Rows;
 use super::kivi::{Grid, KeyCodes, ValueCodes, BLOCK};
+use super::mixed::Mixed;
 use crate::kernel::kv::{KvType, Shape};
 
 pub const HEADER: usize = 24;
@@ -19,6 +21,8 @@ pub const CODED_KEYS: usize = 1;
 pub const CODED_VALUES: usize = 2;
 /// ThinK: have the channels been chosen?
 pub const CHOSEN: usize = 3;
+/// Two widths: how often tokens have been coded together.
+pub const SETS: usize = 3;
 const N_KV_HEADS: usize = 4;
 const CAPACITY: usize = 5;
 const KEY_DIM: usize = 6;
@@ -44,6 +48,7 @@ pub enum Keys {
     /// So many channels, in a plain type.
     Think(usize, Shape),
     Coupled(Coupled),
+    Mixed(Mixed),
 }
 
 /// How values are coded.
@@ -52,6 +57,7 @@ pub enum Values {
     Kivi(ValueCodes),
     Plain(Shape),
     Coupled(Coupled),
+    Mixed(Mixed),
 }
 
 /// The sizes of one layer's codec.
@@ -74,6 +80,7 @@ impl Form {
         let (key_dim, value_dim) = (word(KEY_DIM), word(VALUE_DIM));
         let (capacity, halves) = (word(CAPACITY), word(HALVES) != 0);
         let params: [usize; 4] = core::array::from_fn(|i| word(PARAMS + i));
+        let n_kv_heads = word(N_KV_HEADS);
         let (keys, values) = match word(KIND) {
             0 => {
                 let [key_bits, value_bits, tokens, channels] = params;
@@ -89,13 +96,19 @@ impl Form {
                 let narrow = shape(key_type, kept.next_multiple_of(8));
                 (Keys::Think(kept, narrow), Values::Plain(shape(value_type, value_dim)))
             }
+            3 => {
+                let [low, rich, sets, least] = params;
+                let low = low as u32;
+                let mixed = Mixed { low, rich, sets, least, capacity, n_kv_heads, key_dim, value_dim, halves };
+                (Keys::Mixed(mixed), Values::Mixed(mixed))
+            }
             _ => {
                 let [channels, width, halves, _] = params;
                 let coupled = |dim| Coupled { dim, channels, centres: Rows { width, halves: halves != 0 } };
                 (Keys::Coupled(coupled(key_dim)), Values::Coupled(coupled(value_dim)))
             }
         };
-        let (n_kv_heads, recent, ring) = (word(N_KV_HEADS), word(RECENT), word(RING));
+        let (recent, ring) = (word(RECENT), word(RING));
         Self { n_kv_heads, capacity, key_dim, value_dim, recent, ring, halves, keys, values }
     }
 
@@ -105,6 +118,7 @@ impl Form {
             Keys::Kivi(codes) => self.capacity / BLOCK * codes.block_words(),
             Keys::Think(_, shape) => shape.key_bytes() / 4,
             Keys::Coupled(codes) => self.capacity * codes.row_words(),
+            Keys::Mixed(codes) => self.capacity * codes.row_words(self.key_dim),
         }
     }
 
@@ -114,16 +128,20 @@ impl Form {
             Values::Kivi(codes) => self.capacity * codes.row_words(),
             Values::Plain(shape) => shape.value_bytes() / 4,
             Values::Coupled(codes) => self.capacity * codes.row_words(),
+            Values::Mixed(codes) => self.capacity * codes.value_words(),
         }
     }
 
     /// Words of all codebooks of the layer: keys' before values'.
     pub fn book_words(&self) -> usize {
+        self.coupled().map_or(0, |(keys, values)| self.n_kv_heads * (keys.book_words() + values.book_words()))
+    }
+
+    /// Both of them, where they are so.
+    pub fn coupled(&self) -> Option<(Coupled, Coupled)> {
         match (self.keys, self.values) {
-            (Keys::Coupled(keys), Values::Coupled(values)) => {
-                self.n_kv_heads * (keys.book_words() + values.book_words())
-            }
-            _ => 0,
+            (Keys::Coupled(keys), Values::Coupled(values)) => Some((keys, values)),
+            _ => None,
         }
     }
 
@@ -144,10 +162,18 @@ impl Form {
         }
     }
 
+    /// Words between the header and the exact tokens.
+    fn state_words(&self) -> usize {
+        match self.keys {
+            Keys::Mixed(codes) => codes.words(),
+            _ => 3 * self.channel_words(),
+        }
+    }
+
     /// Where the exact key of a position lies in the region.
     pub fn exact_key(&self, head: usize, position: u32) -> usize {
         let row = head * self.ring + position as usize % self.ring;
-        HEADER + 3 * self.channel_words() + row * self.exact_keys().words()
+        HEADER + self.state_words() + row * self.exact_keys().words()
     }
 
     /// Where the exact value of a position lies in the region.

@@ -11,14 +11,19 @@ pub mod cq;
 pub mod floats;
 pub mod form;
 pub mod kivi;
+pub mod mixed;
 pub mod store;
 #[cfg(test)]
 mod tests;
 pub mod think;
+#[cfg(any(feature = "calibrate", not(target_arch = "wasm32")))]
 pub mod train;
 
 use crate::kernel::attend::decoded::{plain_keys, put_key, Block, Codec};
+use crate::kernel::attend::looked_up::Tables;
 use crate::kernel::kv::slots::EMPTY;
+use crate::kernel::lanes::{load, zip};
+use crate::simd::{f32x4_madd, f32x4_splat, f32x4_sum};
 use form::{Form, Keys, Values, CODED_KEYS, CODED_VALUES, HEADER};
 
 /// Widest head.
@@ -76,6 +81,11 @@ impl Codec for Layer<'_> {
         !matches!(self.form.values, Values::Plain(_))
     }
 
+    fn tables(&self) -> Option<(&dyn Tables, [usize; 2])> {
+        let (keys, values) = self.form.coupled()?;
+        Some((self, [keys.table_len(), values.table_len()]))
+    }
+
     fn keys(&self, block: &Block, out: &mut [f32]) {
         let (form, coded) = (&self.form, self.region[CODED_KEYS]);
         let dim = form.key_dim;
@@ -96,6 +106,9 @@ impl Codec for Layer<'_> {
                     let (book, _) = books(form, self.books, block.head);
                     let words = codes.row_words();
                     codes.decode_keys(&keys[block.start * words..][..kivi::BLOCK * words], book, out);
+                }
+                Keys::Mixed(codes) => {
+                    codes.decode_keys(self.region, keys, block.head, block.start, coded as usize, out);
                 }
             }
         }
@@ -124,10 +137,98 @@ impl Codec for Layer<'_> {
                 }
                 continue;
             }
-            if let Values::Kivi(codes) = form.values {
-                let words = codes.row_words();
-                codes.decode(&values[(block.start + slot) * words..][..words], out);
+            match form.values {
+                Values::Kivi(codes) => {
+                    let words = codes.row_words();
+                    codes.decode(&values[(block.start + slot) * words..][..words], out);
+                }
+                Values::Mixed(codes) => codes.decode_value(self.region, values, block.head, position as usize, out),
+                _ => {}
             }
         }
     }
+}
+
+/// Of coupled codes alone.
+impl Tables for Layer<'_> {
+    fn tabulate(&self, head: usize, q: &[f32], scale: f32, table: &mut [f32]) {
+        let Some((keys, _)) = self.form.coupled() else {
+            return;
+        };
+        keys.tabulate(books(&self.form, self.books, head).0, q, scale, table);
+    }
+
+    fn score(
+        &self,
+        block: &Block,
+        q: &[f32],
+        scale: f32,
+        table: &[f32],
+        logits: &mut [f32],
+    ) -> f32 {
+        let (form, coded) = (&self.form, self.region[CODED_KEYS]);
+        let Some((keys, _)) = form.coupled() else {
+            return 0.0;
+        };
+        let words = keys.row_words();
+        keys.look_up(
+            &self.head_keys(block.head)[block.start * words..],
+            table,
+            logits,
+        );
+        let mut key = [0.0; MAX_DIM];
+        for (logit, &position) in logits.iter_mut().zip(block.positions) {
+            if position >= coded && position != EMPTY {
+                form.exact_keys().read(
+                    &self.region[form.exact_key(block.head, position)..],
+                    &mut key[..form.key_dim],
+                );
+                *logit = scale * dot(q, &key);
+            }
+        }
+        logits
+            .iter()
+            .fold(f32::NEG_INFINITY, |top, logit| top.max(*logit))
+    }
+
+    fn gather(&self, block: &Block, weights: &[f32], sums: &mut [f32], out: &mut [f32]) {
+        let (form, coded) = (&self.form, self.region[CODED_VALUES]);
+        let Some((_, values)) = form.coupled() else {
+            return;
+        };
+        let words = values.row_words();
+        let rows = self.head_values(block.head)[block.start * words..].chunks_exact(words);
+        let mut value = [0.0; MAX_DIM];
+        for ((row, &weight), &position) in rows.zip(weights).zip(block.positions) {
+            if weight == 0.0 {
+                continue;
+            }
+            if position < coded {
+                values.gather(row, weight, sums);
+            } else {
+                let exact = &self.region[form.exact_value(block.head, position)..];
+                form.exact_values()
+                    .read(exact, &mut value[..form.value_dim]);
+                let weight = f32x4_splat(weight);
+                zip(out, &value[..form.value_dim], |out, value| {
+                    f32x4_madd(weight, value, out)
+                });
+            }
+        }
+    }
+
+    fn spread(&self, head: usize, sums: &[f32], out: &mut [f32]) {
+        let Some((_, values)) = self.form.coupled() else {
+            return;
+        };
+        values.spread(books(&self.form, self.books, head).1, sums, out);
+    }
+}
+
+/// The product of `q` with the first numbers of a key.
+fn dot(q: &[f32], key: &[f32]) -> f32 {
+    let quads = q.as_chunks::<4>().0.iter().zip(key.as_chunks::<4>().0);
+    f32x4_sum(quads.fold(f32x4_splat(0.0), |sum, (q, k)| {
+        f32x4_madd(load(q), load(k), sum)
+    }))
 }

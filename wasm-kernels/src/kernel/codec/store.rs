@@ -40,6 +40,9 @@ impl Store<'_> {
 
     /// Slots at `position` and later are empty; those that come there again are exact.
     pub fn truncate(&mut self, position: u32) {
+        if matches!(self.form.keys, Keys::Mixed(_)) {
+            self.unpack(position);
+        }
         self.region[CODED_KEYS..=CODED_VALUES].iter_mut().for_each(|coded| *coded = position.min(*coded));
     }
 
@@ -74,6 +77,9 @@ impl Store<'_> {
 
     /// Codes what leaves the recent tokens, of which `position` are read.
     pub fn flush(&mut self, position: u32) {
+        if let Keys::Mixed(codec) = self.form.keys {
+            return self.pack(position as usize, codec);
+        }
         let (keys, values) = self.form.coded(position);
         if keys > self.region[CODED_KEYS] {
             if self.form.channel_words() > 0 && self.region[CHOSEN] == 0 {
@@ -126,7 +132,7 @@ impl Store<'_> {
                     narrow.iter_mut().zip(&channels[..kept]).for_each(|(x, &channel)| *x = row[channel as usize]);
                     write_key(keys, &shape, slot, &narrow[..shape.dim]);
                 }
-                Keys::Kivi(_) => {}
+                Keys::Kivi(_) | Keys::Mixed(_) => {}
             }
         });
     }
@@ -145,7 +151,7 @@ impl Store<'_> {
                 Values::Coupled(codes) => {
                     codes.encode(&mut values[slot * codes.row_words()..][..codes.row_words()], book, row)
                 }
-                Values::Plain(_) => {}
+                Values::Plain(_) | Values::Mixed(_) => {}
             }
         });
     }
@@ -192,12 +198,14 @@ impl Store<'_> {
                 match form.keys {
                     Keys::Think(_, shape) => copy_key(keys, &shape, from, to),
                     Keys::Coupled(codes) => copy_row(keys, codes.row_words(), from, to),
-                    Keys::Kivi(_) => {}
+                    Keys::Kivi(_) | Keys::Mixed(_) => {}
                 }
                 match form.values {
                     Values::Plain(shape) => copy_value(bytes(values), &shape, from, to),
                     Values::Coupled(codes) => copy_row(values, codes.row_words(), from, to),
                     Values::Kivi(codes) => copy_row(values, codes.row_words(), from, to),
+                    // Nothing leaves.
+                    Values::Mixed(_) => {}
                 }
             });
         }

@@ -1,9 +1,12 @@
 //! A layer against lists of tokens: what is opened from it is what went in, as coarse as its codes are.
-use super::form::{Form, CODED_KEYS, CODED_VALUES};
+use super::floats::Rows;
+use super::form::{Form, Keys, CODED_KEYS, CODED_VALUES, SETS};
 use super::store::Store;
 use super::Layer;
-use crate::kernel::attend::decoded::{Block, Codec};
+use crate::kernel::attend::decoded::{Block, Codec, Decoding};
+use crate::kernel::attend::{attend, Cache, Extras, Options, Queries, Results};
 use crate::kernel::kv::slots::{self, EMPTY};
+use crate::kernel::kv::{KvType, Shape};
 use crate::oracle::{close, Random};
 
 const HEADS: usize = 2;
@@ -226,4 +229,167 @@ fn coupled_codes_move_with_their_slots() {
     wanted.sort_by_key(|token| token.0);
     assert_eq!(after, wanted);
     assert_eq!((owned.region[CODED_KEYS], owned.region[CODED_VALUES]), (10, 10));
+}
+
+/// A layer that is to be opened, whatever it could do.
+struct Opened<'a>(Layer<'a>);
+
+impl Codec for Opened<'_> {
+    fn has_keys(&self) -> bool {
+        self.0.has_keys()
+    }
+    fn has_values(&self) -> bool {
+        self.0.has_values()
+    }
+    fn keys(&self, block: &Block, out: &mut [f32]) {
+        self.0.keys(block, out)
+    }
+    fn values(&self, block: &Block, out: &mut [f32]) {
+        self.0.values(block, out)
+    }
+}
+
+#[test]
+fn attention_by_tables_is_that_over_what_is_opened() {
+    let mut random = Random(45);
+    const CAPACITY: usize = 320;
+    for (channels, width, halves) in [(2, 32, 0), (4, 256, 1), (8, 16, 1), (4, 8, 0)] {
+        let mut owned = Owned::new(2, [24, 64, 1, channels, width, halves, 0], CAPACITY, &mut random);
+        if halves == 1 {
+            let rows = Rows { width: width as usize, halves: true };
+            let row_words = rows.words();
+            owned.books.chunks_mut(row_words).for_each(|row| rows.write(row, &random.floats(width as usize)));
+        }
+        for _ in 0..7 {
+            owned.append(&mut random, 40);
+            owned.flush();
+        }
+        for i in 0..60 {
+            owned.evict(i % 2, 4 * i);
+        }
+        let (n_tokens, n_slots) = (5, 2 * CAPACITY);
+        let q = random.floats(n_tokens * HEADS * DIM);
+        let positions: Vec<u32> = (0..n_tokens as u32).map(|t| 275 + t).collect();
+        let (slopes, bias) =
+            (random.floats(HEADS).iter().map(|x| x.abs()).collect::<Vec<f32>>(), random.floats(n_slots));
+        let active: Vec<u32> = (0..n_slots / 32).map(|i| [u32::MAX, 0, random.bits()][i % 3]).collect();
+        let Owned { form, region, keys, values, books, slots, .. } = &owned;
+        let layer = Layer { form: *form, region, keys, values, books };
+        let opened = Opened(layer);
+        let shape = Shape { kind: KvType::F32, dim: DIM, capacity: CAPACITY };
+        for with in ["", "bias", "active", "slopes", "window", "cap", "bias active slopes cap"] {
+            let has = |what: &str| with.contains(what);
+            let run = |codec: &dyn Codec, first: usize, n: usize| {
+                let extras = Extras {
+                    bias: has("bias").then_some(&bias[..]),
+                    active: has("active").then_some(&active[..]),
+                    decoding: Decoding { codec: Some(codec), rotation: None },
+                    ..Extras::default()
+                };
+                let cache = Cache { keys: &[], values: &[], slots, key: shape, value: shape, extras };
+                let rows = first * HEADS..(first + n) * HEADS;
+                let tile = Queries {
+                    q: &q[rows.start * DIM..rows.end * DIM],
+                    positions: &positions[first..first + n],
+                    slopes: has("slopes").then_some(&slopes[..]),
+                    n_heads: HEADS,
+                };
+                let (mut out, mut lse) = (vec![f32::NAN; rows.len() * DIM], vec![f32::NAN; rows.len()]);
+                let mut scores = vec![f32::NAN; rows.len() * CAPACITY];
+                let mut results = Results { out: &mut out, scores: Some(&mut scores), lse: &mut lse };
+                let options = Options {
+                    scale: 0.3,
+                    softcap: if has("cap") { 2.0 } else { 0.0 },
+                    window: if has("window") { 70 } else { 0 },
+                };
+                attend(&mut results, tile, cache, options);
+                [out, lse, scores]
+            };
+            let (got, wanted) = (run(&layer, 0, n_tokens), run(&opened, 0, n_tokens));
+            for (got, wanted) in got.iter().zip(&wanted) {
+                for (&got, &wanted) in got.iter().zip(wanted) {
+                    assert!(got == wanted || got.is_nan() == wanted.is_nan(), "{with}: got {got}, wanted {wanted}");
+                    if wanted.is_finite() {
+                        close(got, wanted as f64, 2e-5);
+                    }
+                }
+            }
+            // A token's result does not depend on those that are read with it.
+            for t in 0..n_tokens {
+                let row = t * HEADS * DIM..(t + 1) * HEADS * DIM;
+                assert_eq!(run(&layer, t, 1)[0], got[0][row]);
+            }
+        }
+    }
+}
+
+/// Positions that are kept, as slots of both heads.
+fn kept(capacity: usize, positions: impl Iterator<Item = usize> + Clone) -> Vec<u32> {
+    let mut slots = vec![EMPTY; HEADS * (4 + capacity)];
+    for head in slots.chunks_exact_mut(4 + capacity) {
+        head[..4].copy_from_slice(&[capacity as u32, 0, 0, 0]);
+        positions.clone().for_each(|position| head[4 + position] = position as u32);
+    }
+    slots
+}
+
+#[test]
+fn tokens_that_matter_have_all_bits() {
+    let mut random = Random(46);
+    for halves in [0, 1] {
+        // Recent, ring, halves; 4 bits or 8, room for 40, 3 sets, 16 tokens together at least.
+        for low in [2, 4] {
+            let mut owned = Owned::new(3, [0, 64, halves, low, 40, 3, 16], 128, &mut random);
+            let Keys::Mixed(codec) = owned.form.keys else { unreachable!() };
+            let (mut n, mut rich) = (0, vec![]);
+            for (chunk, coded, sets) in [(9, 0, 0), (30, 39, 1), (12, 39, 1), (20, 71, 2), (33, 104, 3), (16, 120, 3)] {
+                owned.append(&mut random, chunk);
+                let waiting = owned.region[CODED_KEYS] as usize;
+                n += chunk;
+                // Two of three matter, until there is no room for more.
+                let slots = kept(128, (0..n).filter(|position| position % 3 > 0));
+                owned.store().choose(&slots, codec);
+                owned.flush();
+                if coded == n {
+                    rich.extend((waiting..n).filter(|position| position % 3 > 0));
+                    rich.truncate(40);
+                }
+                assert_eq!([owned.region[CODED_KEYS], owned.region[SETS]].map(|x| x as usize), [coded, sets]);
+            }
+            // What was coded with a set of its own lies within half a step of what went in.
+            for head in 0..HEADS {
+                for (position, k, v) in owned.tokens(head).into_iter().filter(|(position, ..)| *position < 104) {
+                    let (start, end) =
+                        [(0, 39), (39, 71), (71, 104)][(position >= 39) as usize + (position >= 71) as usize];
+                    let matters = |position: usize| rich.contains(&position);
+                    let most = ((1 << (low << matters(position) as u32)) - 1) as f64;
+                    let alike = || (start..end).filter(|&other| matters(other) == matters(position));
+                    let of = |rows: &[Vec<f32>], token: usize, i: usize| rows[token][head * DIM + i] as f64;
+                    for i in 0..DIM {
+                        let column = || alike().map(|token| of(&owned.k, token, i));
+                        let (min, max) = (column().fold(9.0, f64::min), column().fold(-9.0, f64::max));
+                        close(k[i], of(&owned.k, position, i), (max - min) / most / 2.0 + 4e-3 * halves as f64 + 1e-6);
+                    }
+                    let scale = |i: usize| alike().map(|token| of(&owned.v, token, i).abs()).fold(0.0, f64::max).sqrt();
+                    let row = || (0..DIM).map(|i| of(&owned.v, position, i) / scale(i));
+                    let step = (row().fold(-9.0, f64::max) - row().fold(9.0, f64::min)) / most;
+                    for i in 0..DIM {
+                        close(v[i], of(&owned.v, position, i), (step / 2.0 + 4e-3 * halves as f64) * scale(i) + 1e-6);
+                    }
+                }
+            }
+            // Without a set of its own a token still comes out as some number.
+            assert!(owned.tokens(0).iter().all(|(_, k, v)| k.iter().chain(v).all(|x| x.is_finite())));
+            let mut cut = |position: u32, coded: u32, sets: u32| {
+                slots::heads(&mut owned.slots, 128).for_each(|mut head| head.truncate(position));
+                owned.store().truncate(position);
+                assert_eq!([owned.region[CODED_KEYS], owned.region[SETS]], [coded, sets]);
+            };
+            cut(110, 110, 3);
+            cut(71, 71, 2);
+            cut(50, 50, 2);
+            cut(1, 1, 1);
+            cut(0, 0, 0);
+        }
+    }
 }

@@ -11,7 +11,6 @@ use super::noise::Row;
 use super::select::largest;
 use crate::kernel::kv::slots::{self, EMPTY};
 use crate::kernel::lanes::{load, store};
-use crate::kernel::math::Exp;
 use crate::kernel::scalar::nearest;
 use crate::simd::*;
 
@@ -31,27 +30,37 @@ impl Probes {
     }
 }
 
-/// Adds the probes among the rows to `mass f32[capacity]`. `logits f32[H, T, capacity]` and `lse f32[H, T]` are as attention
-/// left them, `slots u32[G, 4 + capacity]`.
-pub fn observe(mass: &mut [f32], logits: &[f32], lse: &[f32], slots: &[u32], positions: &[u32], probes: Probes) {
+/// Adds the probes among the rows to `mass f32[capacity]`. `weights f32[H, T, capacity]` are as attention left them,
+/// `slots u32[G, 4 + capacity]`.
+pub fn observe(mass: &mut [f32], weights: &[f32], slots: &[u32], positions: &[u32], probes: Probes) {
     let (capacity, n_tokens) = (mass.len(), positions.len());
-    let (n_heads, exp) = (lse.len() / n_tokens, Exp::new());
+    let n_heads = weights.len() / (capacity * n_tokens);
     let n_slots = slots::positions(slots, capacity, 0).len();
-    let weight = f32x4_splat(1.0 / n_heads as f32);
-    for (place, &lse) in lse.iter().enumerate().filter(|(place, _)| probes.has(positions[place % n_tokens])) {
-        let logits = &logits[place * capacity..][..n_slots];
-        for (mass, logits) in mass.as_chunks_mut::<4>().0.iter_mut().zip(logits.as_chunks::<4>().0) {
-            let [p] = exp.nonpositive([f32x4_sub(load(logits), f32x4_splat(lse))]);
-            store(mass, f32x4_madd(p, weight, load(mass)));
+    let rows = weights.chunks_exact(capacity).enumerate();
+    for (_, weights) in rows.filter(|(place, _)| probes.has(positions[place % n_tokens])) {
+        let weights = weights[..n_slots].as_chunks::<4>().0;
+        let sum = f32x4_sum(weights.iter().fold(f32x4_splat(0.0), |sum, x| f32x4_add(sum, load(x))));
+        let factor = f32x4_splat(if sum > 0.0 { 1.0 / (sum * n_heads as f32) } else { 0.0 });
+        for (mass, weights) in mass.as_chunks_mut::<4>().0.iter_mut().zip(weights) {
+            store(mass, f32x4_madd(load(weights), factor, load(mass)));
         }
     }
 }
 
-/// The slots that reach `tau` of all mass, the last token included whatever its mass; masses become scores. The text has
-/// `end` tokens, of which the probes lie behind `start`.
-pub fn count(mass: &mut [f32], slots: &[u32], probes: Probes, (start, end): (u32, u32), tau: f32) -> usize {
+/// The slots at positions from `first` on that reach `tau` of their mass, the last token included whatever its mass if it
+/// is `held`; masses become scores. The text has `end` tokens, of which the probes lie behind `start`.
+pub fn count(
+    mass: &mut [f32],
+    slots: &[u32],
+    probes: Probes,
+    (start, end): (u32, u32),
+    first: u32,
+    held: bool,
+    tau: f32,
+) -> usize {
     let positions = slots::positions(slots, mass.len(), 0);
     let mass = &mut mass[..positions.len()];
+    mass.iter_mut().zip(positions).filter(|(_, &position)| position < first).for_each(|(mass, _)| *mass = 0.0);
     let wanted = tau as f64 * mass.iter().map(|&mass| mass as f64).sum::<f64>();
     // Floats that are not negative are in the order of their bits.
     let above = |border: u32| mass.iter().filter(move |mass| mass.to_bits() >= border);
@@ -71,7 +80,7 @@ pub fn count(mass: &mut [f32], slots: &[u32], probes: Probes, (start, end): (u32
         }
         *mass = if seen > 0 { *mass / seen as f32 } else { 0.0 };
     }
-    let Some(last) = positions.iter().position(|&position| position + 1 == end) else { return n };
+    let Some(last) = positions.iter().position(|&position| held && position + 1 == end) else { return n };
     let better = mass
         .iter()
         .zip(positions)
@@ -98,7 +107,7 @@ mod tests {
             let mut mass = vec![0.0; capacity];
             mass[..n].iter_mut().for_each(|mass| *mass = random.below(1000) as f32 / 64.0);
             let before = mass.clone();
-            let got = count(&mut mass, &slots, probes, (0, n as u32), tau);
+            let got = count(&mut mass, &slots, probes, (0, n as u32), 0, true, tau);
             let mut sorted: Vec<f64> = before[..n].iter().map(|&m| m as f64).collect();
             sorted.sort_by(|a, b| b.total_cmp(a));
             let total: f64 = sorted.iter().sum();
@@ -116,15 +125,14 @@ mod tests {
         let mut random = Random(72);
         let (n_heads, n_tokens, capacity) = (4, 3, 32);
         let slots: Vec<u32> = [32, 0, 0, 0].into_iter().chain(0..32).cycle().take(2 * 36).collect();
-        let logits = random.floats(n_heads * n_tokens * capacity);
-        let row = |place: usize| &logits[place * capacity..][..capacity];
-        let ln_sum = |place: usize| row(place).iter().map(|x| (*x as f64).exp()).sum::<f64>().ln();
-        let lse: Vec<f32> = (0..n_heads * n_tokens).map(|place| ln_sum(place) as f32).collect();
+        let weights: Vec<f32> = random.floats(n_heads * n_tokens * capacity).into_iter().map(f32::exp).collect();
+        let row = |place: usize| &weights[place * capacity..][..capacity];
         let mut mass = vec![1.0; capacity];
         // No draw is below 0: of rows 40, 41 and 42 two are probes.
-        observe(&mut mass, &logits, &lse, &slots, &[40, 41, 42], Probes { from: 41, share: 0.0, seed: 1 });
+        observe(&mut mass, &weights, &slots, &[40, 41, 42], Probes { from: 41, share: 0.0, seed: 1 });
         for (slot, got) in mass.iter().enumerate() {
-            let of = |place: usize| (row(place)[slot] as f64 - ln_sum(place)).exp() / n_heads as f64;
+            let share = |row: &[f32]| row[slot] as f64 / row.iter().map(|&x| x as f64).sum::<f64>();
+            let of = |place: usize| share(row(place)) / n_heads as f64;
             let wanted = (0..n_heads * n_tokens).filter(|place| place % n_tokens > 0).map(of).sum::<f64>();
             close(*got, 1.0 + wanted, 1e-6);
         }

@@ -1,26 +1,49 @@
 //! Random numbers that are a hash of what they belong to, and the noise made of them.
 //!
 //! ```text
-//! row  = hash(seed, layer, head, position of the query)
-//! bits = hash(row, position of the key)
-//! u    = (bits >> 9) + 1/2 in units of 2^-23            0 < u < 1
-//! Gumbel(0, 1)  = -ln(-ln u)
-//! Gaussian      = mean and variance of that Gumbel: sqrt(-2 ln u) sin(2π u') from two hashes
+//! hash = of (seed, layer, query heads that share it, position of the query) and the position of the key
+//! u    = upper 24 bits of hash * factor of the head, in units of 2^-24      0 <= u < 1
+//! E    = -ln u, exponential with mean 1; where u is 0, 151 ln 2
+//! Gumbel(0, 1)  = -ln E
+//! Gaussian      = mean and variance of that Gumbel: sqrt(2 E) sin(2π u') with another factor
 //! ```
-//! Nothing is carried from one draw to the next, so that the result depends neither on the order of slots nor on how
-//! a prompt is cut into chunks. Source: Keyformer, arXiv 2403.09054 §3.3.1 and §4.4.3.
+//! - Nothing is carried from one draw to the next, so that the result depends neither on the order of slots nor on how
+//!   a prompt is cut into chunks.
+//! - Query heads that see the same keys share a hash, eight of them at most: its products with distinct odd factors are
+//!   as far apart as hashes of distinct keys.
+//!
+//! Source: Keyformer, arXiv 2403.09054 §3.3.1 and §4.4.3.
 use crate::simd::*;
 
-/// Largest Gumbel draw: u = 1 - 2^-24.
-pub const GUMBEL_MOST: f32 = 16.7;
+/// Query heads that share a hash.
+pub const SHARED: usize = 8;
+/// Factors of their draws, and of their second ones.
+const FACTORS: [u32; 2 * SHARED] = [
+    0x735a_2d97,
+    0x2c1b_3c6d,
+    0x297a_2d39,
+    0x85eb_ca6b,
+    0xc2b2_ae35,
+    0x7feb_352d,
+    0x846c_a68b,
+    0xd168_aaad,
+    0x21f0_aaad,
+    0xf35a_2d97,
+    0xaf25_1af3,
+    0x6c07_8965,
+    0xb5ad_4ecf,
+    0x9e6c_63d1,
+    0x1b56_c4e9,
+    0xe649_3b2b,
+];
 /// Mean of the standard Gumbel distribution, Euler's constant.
 const MEAN: f32 = 0.577_215_7;
 /// Its standard deviation, π / sqrt(6).
 const DEVIATION: f32 = 1.282_549_8;
-/// Largest Gaussian draw: sqrt(2 ln 2^24) deviations above the mean.
-pub const GAUSSIAN_MOST: f32 = MEAN + 5.77 * DEVIATION;
+/// No Gaussian draw is larger: sqrt(2 * 151 ln 2) deviations above the mean.
+pub const GAUSSIAN_MOST: f32 = MEAN + 14.5 * DEVIATION;
 
-/// What the draws of one query head of one token have in common.
+/// What the draws of the query heads that share a hash have in common, for one query.
 #[derive(Clone, Copy)]
 pub struct Row {
     key: u32,
@@ -34,95 +57,121 @@ fn mix(mut x: u32) -> u32 {
 }
 
 impl Row {
+    /// `head`: the first of the query heads.
     pub fn new(seed: u32, layer: u32, head: u32, position: u32) -> Self {
         let join = |x: u32, y: u32| mix(x.rotate_left(9) ^ y.wrapping_mul(0x9e37_79b1));
         let key = [layer, head, position].into_iter().fold(mix(seed ^ 0x6c07_8965), join);
         Self { key, second: mix(key ^ 0x85eb_ca6b) }
     }
 
+    /// Hashes of key positions, as many as there are.
+    #[inline(never)]
+    pub fn hash(self, hashes: &mut [u32], positions: &[u32]) {
+        let [key, second, a, b] = opaque([self.key, self.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
+        for (hashes, positions) in hashes.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
+            // SAFETY: the references cover 16 readable and 16 writable bytes.
+            unsafe {
+                let x = i32x4_mul(i32x4_add(v128_load(positions.as_ptr() as *const v128), key), a);
+                // The second key in the middle: two rows are never shifted copies of each other.
+                let x = i32x4_mul(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), second), b);
+                v128_store(hashes.as_mut_ptr() as *mut v128, v128_xor(x, u32x4_shr(x, 15)));
+            }
+        }
+    }
+
     /// One uniform draw in (0, 1).
     pub fn uniform(self, position: u32) -> f32 {
-        f32x4_extract_lane::<0>(Draws::new(self).uniform(u32x4_splat(position)))
+        let mut hashes = [0; 4];
+        self.hash(&mut hashes, &[position; 4]);
+        f32x4_extract_lane::<0>(Draws::new(0).uniform(u32x4_splat(hashes[0])))
     }
 }
 
-/// Draws of one row, for loops: its constants have passed through memory, since V8 would build each anew at every use.
+/// Draws of the `index`-th head of a row, for loops: its constants have passed through memory, since V8 would build each
+/// anew at every use.
 pub struct Draws {
-    key: v128,
+    factor: v128,
     second: v128,
-    factors: [v128; 2],
-    one: v128,
-    below_one: v128,
-    sqrt_half: v128,
-    minus_ln_2: v128,
-    coefficients: [v128; 5],
+    minus_ln: MinusLn<4>,
 }
 
 impl Draws {
     #[inline(always)]
-    pub fn new(row: Row) -> Self {
-        let [key, second, a, b] = opaque([row.key, row.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
-        // 1 - 2^-24: what lies half a step below 1 + k 2^-23.
-        let [one, below_one, sqrt_half, minus_ln_2] =
-            opaque([1.0, 0.999_999_94, core::f32::consts::FRAC_1_SQRT_2, -core::f32::consts::LN_2])
-                .map(|x| f32x4_splat(x));
-        let coefficients = opaque(MINUS_LN).map(|x| f32x4_splat(x));
-        Self { key, second, factors: [a, b], one, below_one, sqrt_half, minus_ln_2, coefficients }
+    pub fn new(index: usize) -> Self {
+        let [factor, second] = opaque([FACTORS[index], FACTORS[SHARED + index]]).map(|x| u32x4_splat(x));
+        Self { factor, second, minus_ln: MinusLn::new(&ROUGH, 24) }
     }
 
-    /// Random bits for each of four key positions; the upper ones are good.
+    /// The upper 24 bits of a product with a hash, as a float.
     #[inline(always)]
-    fn bits(&self, positions: v128) -> v128 {
-        let x = i32x4_mul(i32x4_add(positions, self.key), self.factors[0]);
-        // The second key in the middle: two rows are never shifted copies of each other.
-        i32x4_mul(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), self.second), self.factors[1])
-    }
-
-    /// The upper 23 bits as a float in (0, 1), never an end.
-    #[inline(always)]
-    fn unit(&self, bits: v128) -> v128 {
-        f32x4_sub(v128_or(u32x4_shr(bits, 9), self.one), self.below_one)
+    fn bits(hash: v128, factor: v128) -> v128 {
+        f32x4_convert_i32x4(u32x4_shr(i32x4_mul(hash, factor), 8))
     }
 
     /// Uniform in (0, 1).
     #[inline(always)]
-    pub fn uniform(&self, positions: v128) -> v128 {
-        self.unit(self.bits(positions))
+    pub fn uniform(&self, hash: v128) -> v128 {
+        f32x4_mul(f32x4_pmax(Self::bits(hash, self.factor), f32x4_splat(0.5)), f32x4_splat(UNIT))
     }
 
-    /// -ln u: exponential, mean 1. e^Gumbel is one over it.
+    /// Exponential with mean 1. e^Gumbel is one over it.
     #[inline(always)]
-    pub fn exponential(&self, positions: v128) -> v128 {
-        self.minus_ln(self.uniform(positions))
+    pub fn exponential(&self, hash: v128) -> v128 {
+        self.minus_ln.of(Self::bits(hash, self.factor))
     }
 
+    /// Normal, with the mean and the variance of the standard Gumbel distribution.
     #[inline(always)]
-    pub fn gumbel(&self, positions: v128) -> v128 {
-        self.minus_ln(self.exponential(positions))
-    }
-
-    #[inline(always)]
-    pub fn gaussian(&self, positions: v128) -> v128 {
-        let bits = self.bits(positions);
-        let angle = self.unit(i32x4_mul(v128_xor(bits, self.second), u32x4_splat(0x2c1b_3c6d)));
-        let radius = f32x4_sqrt(f32x4_mul(f32x4_splat(2.0), self.minus_ln(self.unit(bits))));
+    pub fn gaussian(&self, hash: v128) -> v128 {
+        let angle = f32x4_mul(Self::bits(hash, self.second), f32x4_splat(UNIT));
+        let radius = f32x4_sqrt(f32x4_mul(f32x4_splat(2.0), self.exponential(hash)));
         f32x4_madd(f32x4_mul(radius, sin_turns(angle)), f32x4_splat(DEVIATION), f32x4_splat(MEAN))
-    }
-
-    /// -ln x of a positive normal number, to a relative 5e-5, which no statistic of the draws would show:
-    /// `-e ln 2 + r P(r)`, x = 2^e (1 + r), |r| <= sqrt(2) - 1.
-    #[inline(always)]
-    fn minus_ln(&self, x: v128) -> v128 {
-        let exponent = i32x4_shr(i32x4_sub(x, self.sqrt_half), 23);
-        let r = f32x4_sub(i32x4_sub(x, i32x4_shl(exponent, 23)), self.one);
-        let [c0, c1, c2, c3, c4] = self.coefficients;
-        let p = f32x4_madd(f32x4_madd(f32x4_madd(f32x4_madd(c0, r, c1), r, c2), r, c3), r, c4);
-        f32x4_madd(p, r, f32x4_mul(f32x4_convert_i32x4(exponent), self.minus_ln_2))
     }
 }
 
-/// P of the logarithm's negative, highest power first: a weighted minimax fit.
-const MINUS_LN: [f32; 5] = [-0.176_580_46, 0.270_945_97, -0.336_388_86, 0.499_450_65, -0.999_966_2];
+const UNIT: f32 = 1.0 / 16_777_216.0;
+
+/// -ln(x / 2^n) of numbers x >= 0, for loops: `-e ln 2 + r P(r)`, x = 2^(n + e) (1 + r), |r| <= sqrt(2) - 1. 0 counts as
+/// 2^-127 in place of x.
+pub struct MinusLn<const N: usize> {
+    sqrt_half: v128,
+    exponents: v128,
+    one: v128,
+    minus_ln_2: v128,
+    coefficients: [v128; N],
+}
+
+/// P of the logarithm's negative to a relative 4e-4, which no statistic of draws would show, highest power first; this and
+/// the next are weighted minimax fits.
+const ROUGH: [f32; 4] = [0.227_195_64, -0.354_390_2, 0.502_044_6, -0.999_705_6];
+/// To a relative 8e-6.
+pub const FINE: [f32; 6] = [0.142_921_82, -0.220_561_22, 0.254_032_97, -0.332_580_12, 0.499_902_16, -1.000_004_5];
+
+impl<const N: usize> MinusLn<N> {
+    #[inline(always)]
+    pub fn new(coefficients: &[f32; N], n: u32) -> Self {
+        // r comes in units of 2^-n, which the coefficients take back; powers of two are exact.
+        let mut unit = 1.0;
+        let mut scaled = *coefficients;
+        for c in scaled.iter_mut().rev() {
+            unit /= (1 << n) as f32;
+            *c *= unit;
+        }
+        let one = (1 << n) as f32;
+        let sqrt_half = (one * core::f32::consts::FRAC_1_SQRT_2).to_bits();
+        let [sqrt_half, exponents] = opaque([sqrt_half, 0xff80_0000]).map(|x| u32x4_splat(x));
+        let [one, minus_ln_2] = opaque([one, -core::f32::consts::LN_2 / 8_388_608.0]).map(|x| f32x4_splat(x));
+        Self { sqrt_half, exponents, one, minus_ln_2, coefficients: opaque(scaled).map(|x| f32x4_splat(x)) }
+    }
+
+    #[inline(always)]
+    pub fn of(&self, x: v128) -> v128 {
+        let exponent = v128_and(i32x4_sub(x, self.sqrt_half), self.exponents);
+        let r = f32x4_sub(i32x4_sub(x, exponent), self.one);
+        let p = self.coefficients[1..].iter().fold(self.coefficients[0], |p, c| f32x4_madd(p, r, *c));
+        f32x4_madd(p, r, f32x4_mul(f32x4_convert_i32x4(exponent), self.minus_ln_2))
+    }
+}
 
 #[inline(always)]
 fn polynomial<const N: usize>(x: v128, highest_first: [f32; N]) -> v128 {
@@ -153,12 +202,16 @@ mod tests {
         x
     }
 
-    fn draws(row: Row, n: u32, draw: impl Fn(&Draws, v128) -> v128) -> Vec<f64> {
-        let all = Draws::new(row);
-        (0..n / 4)
-            .flat_map(|i| lanes(draw(&all, u32x4(4 * i, 4 * i + 1, 4 * i + 2, 4 * i + 3))))
-            .map(f64::from)
-            .collect()
+    fn draws(row: Row, index: usize, n: u32, draw: impl Fn(&Draws, v128) -> v128) -> Vec<f64> {
+        let (mut hashes, all) = (vec![0; n as usize], Draws::new(index));
+        row.hash(&mut hashes, &(0..n).collect::<Vec<u32>>());
+        let quads = hashes.as_chunks::<4>().0.iter();
+        quads.flat_map(|&[a, b, c, d]| lanes(draw(&all, u32x4(a, b, c, d)))).map(f64::from).collect()
+    }
+
+    fn gumbel(draws: &Draws, hash: v128) -> v128 {
+        let x = lanes(draws.exponential(hash)).map(|x| -x.ln());
+        f32x4(x[0], x[1], x[2], x[3])
     }
 
     /// Largest distance of the draws' distribution from `wanted`, times the root of their number: Kolmogorov's statistic.
@@ -184,17 +237,22 @@ mod tests {
     const RARE: f64 = 1.95;
 
     #[test]
-    fn logarithm_and_sine_match_the_standard_ones() {
-        let draws = Draws::new(Row::new(1, 2, 3, 4));
+    fn logarithms_and_sine_match_the_standard_ones() {
+        let (draws, fine) = (Draws::new(0), MinusLn::new(&FINE, 0));
         for i in 1..100_000 {
             let x = i as f32 * 1e-5;
-            let wanted = (x as f64).ln();
-            assert!((lanes(draws.minus_ln(f32x4_splat(x)))[0] as f64 + wanted).abs() <= 1.5e-4 * wanted.abs(), "{x}");
+            let wanted = -(x as f64).ln();
+            let rough = draws.minus_ln.of(f32x4_splat(x / UNIT));
+            assert!((lanes(rough)[0] as f64 - wanted).abs() <= 4e-4 * wanted, "{x}");
+            assert!((lanes(fine.of(f32x4_splat(x)))[0] as f64 - wanted).abs() <= 9e-6 * wanted.min(1.0), "{x}");
             let wanted = (2.0 * std::f64::consts::PI * x as f64).sin();
             assert!((lanes(sin_turns(f32x4_splat(x)))[0] as f64 - wanted).abs() < 1e-6, "{x}");
         }
-        assert_eq!(lanes(draws.unit(u32x4_splat(0)))[0], 2f32.powi(-24));
-        assert_eq!(lanes(draws.unit(u32x4_splat(u32::MAX)))[0], 1.0 - 2f32.powi(-24));
+        // The ends: the largest u, and 0.
+        let most = lanes(draws.minus_ln.of(f32x4_splat(16_777_215.0)))[0];
+        assert!((most * 16_777_216.0 - 1.0).abs() < 4e-4, "{most}");
+        assert!((lanes(draws.minus_ln.of(f32x4_splat(0.0)))[0] - 104.67).abs() < 0.01);
+        assert_eq!(lanes(draws.uniform(u32x4_splat(0)))[0], 2f32.powi(-25));
     }
 
     #[test]
@@ -202,11 +260,12 @@ mod tests {
         for seed in 0..8 {
             for n in [1000, 100_000] {
                 let row = Row::new(seed, 3, 1, 77);
-                let uniform = kolmogorov(draws(row, n, Draws::uniform), |x| x);
-                let gumbel = kolmogorov(draws(row, n, Draws::gumbel), |x| (-(-x).exp()).exp());
-                let exponential = kolmogorov(draws(row, n, Draws::exponential), |x| 1.0 - (-x).exp());
+                let index = seed as usize;
+                let uniform = kolmogorov(draws(row, index, n, Draws::uniform), |x| x);
+                let gumbel = kolmogorov(draws(row, index, n, gumbel), |x| (-(-x).exp()).exp());
+                let exponential = kolmogorov(draws(row, index, n, Draws::exponential), |x| 1.0 - (-x).exp());
                 let normal = |x: f64| normal_cdf((x - MEAN as f64) / DEVIATION as f64);
-                let gaussian = kolmogorov(draws(row, n, Draws::gaussian), normal);
+                let gaussian = kolmogorov(draws(row, index, n, Draws::gaussian), normal);
                 for (name, found) in
                     [("uniform", uniform), ("Gumbel", gumbel), ("exponential", exponential), ("Gaussian", gaussian)]
                 {
@@ -216,28 +275,44 @@ mod tests {
         }
     }
 
+    /// Chi-square of pairs of draws on a grid of 256 cells: mean 255, deviation 22.6.
+    fn chi_square(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+        let mut cells = [0.0f64; 256];
+        pairs.for_each(|(x, y)| cells[(x * 16.0) as usize * 16 + (y * 16.0) as usize] += 1.0);
+        let mean = cells.iter().sum::<f64>() / 256.0;
+        cells.iter().map(|x| (x - mean).powi(2) / mean).sum()
+    }
+
     #[test]
     fn tokens_side_by_side_draw_apart() {
         // Pairs, triples apart, over queries at successive positions too: cells of a grid are equally full.
         for seed in 0..6 {
             for (step, queries) in [(1, 1), (2, 1), (3, 1), (16, 1), (0, 1000)] {
-                let mut cells = [0.0f64; 256];
                 let n = 64_000 / queries;
-                for position in 0..queries {
-                    let here = draws(Row::new(seed, 1, 2, position), n + 64, Draws::uniform);
-                    let next = if step == 0 {
-                        draws(Row::new(seed, 1, 2, position + 1), n + 64, Draws::uniform)
-                    } else {
-                        here.clone()
-                    };
-                    for i in 0..n as usize {
-                        cells[(here[i] * 16.0) as usize * 16 + (next[i + step] * 16.0) as usize] += 1.0;
+                let pairs = (0..queries).flat_map(|position| {
+                    let of = |position| draws(Row::new(seed, 1, 2, position), 0, n + 64, Draws::uniform);
+                    let here = of(position);
+                    let next = if step == 0 { of(position + 1) } else { here[step..].to_vec() };
+                    here.into_iter().zip(next).take(n as usize)
+                });
+                let square = chi_square(pairs);
+                assert!((square - 255.0).abs() < 4.0 * 22.6, "chi-square {square}, seed {seed}, step {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_that_share_hashes_draw_apart() {
+        for seed in 0..4 {
+            let of = |index| draws(Row::new(seed, 1, 2, 5), index, 64_000, Draws::uniform);
+            let all: Vec<Vec<f64>> = (0..SHARED).map(of).collect();
+            for (i, a) in all.iter().enumerate() {
+                for (j, b) in all[..i].iter().enumerate() {
+                    for lag in [0, 1] {
+                        let square = chi_square(a[lag..].iter().copied().zip(b.iter().copied()));
+                        assert!((square - 255.0).abs() < 4.5 * 22.6, "chi-square {square} of heads {i} and {j}");
                     }
                 }
-                let mean = cells.iter().sum::<f64>() / 256.0;
-                let square: f64 = cells.iter().map(|x| (x - mean).powi(2) / mean).sum();
-                // 255 degrees of freedom: mean 255, deviation 22.6.
-                assert!((square - 255.0).abs() < 4.0 * 22.6, "chi-square {square}, seed {seed}, step {step}");
             }
         }
     }
@@ -246,7 +321,9 @@ mod tests {
     fn rows_do_not_resemble_each_other() {
         let all: Vec<Vec<f64>> = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (0, 1, 1, 1)]
             .into_iter()
-            .map(|(seed, layer, head, position)| draws(Row::new(seed, layer, head, position), 20_000, Draws::uniform))
+            .map(|(seed, layer, head, position)| {
+                draws(Row::new(seed, layer, head, position), 0, 20_000, Draws::uniform)
+            })
             .collect();
         for (i, a) in all.iter().enumerate() {
             for b in &all[..i] {

@@ -2,28 +2,32 @@
 //! that a slot mattered to.
 //!
 //! ```text
-//! for each token of the tile, for each query head h with logits x of its visible slots:
-//!     p = softmax((x + noise) / tau)               only visible slots take part
-//!     scores[row of h] = scores * decay            once per token
-//!     scores[row of h] += weight p                 or: max(scores, weight p)
-//!                                                  or: position of the query where p >= 1 / number of keys
+//! for each token of the tile, for each query head h with attention weights p of its slots, 0 where it sees none:
+//!     w = (p e^noise)^(1 / tau);  w /= sum of w          that is softmax((x + noise) / tau) of the logits x
+//!     scores[row of h] = scores * decay                  once per token
+//!     scores[row of h] += weight w                       or: max(scores, weight w)
+//!                                                        or: position of the query where p >= 1 / number of keys
 //! ```
 //! - A row of scores belongs to one query head, to the heads of a KV head, or to all heads of the layer.
-//! - Without noise and with tau 1 the log-sum-exp that attention left makes it a single pass.
-//! - Otherwise the weights are made against an upper bound of the exponents, log-sum-exp plus the largest noise, so
-//!   that no pass looks for their maximum; they replace the logits until their sum is known.
-//! - With an exponential draw E the Gumbel noise is -ln E, so that e^((x - ln E) / tau) at tau 1, as in a prompt, is e^x / E,
-//!   and at tau 2, where Keyformer's rise ends, e^(x / 2) / sqrt(E): no second logarithm.
-//! - Exponentials and draws are passes of their own: the constants of either fit the registers, those of both don't.
+//! - Attention leaves its exponentials, up to a factor per row, so that none is computed again.
+//! - With an exponential draw E the Gumbel noise is -ln E: w = p / E at tau 1, as in a prompt, and sqrt(p / E) at tau 2,
+//!   where Keyformer's rise ends. Between them a power takes a second logarithm and an exponential.
+//! - Query heads of a KV head share hashes of their keys, block by block; see noise.rs.
+//! - w replaces p until its sum is known. Bound by the ports that multiply: about 20 operations for four slots.
 //! - A token's own step counts as important to it, so that the last query never lies before the token itself.
 //! - decay 0 keeps the last query only (TOVA), 1 sums (H2O, Keyformer), between lies a moving average.
 //!
 //! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104; CORM, arXiv 2404.15949.
-use super::noise::{self, Draws, Row};
+use super::noise::{Draws, MinusLn, Row, FINE, GAUSSIAN_MOST, SHARED};
 use crate::kernel::kv::slots;
 use crate::kernel::lanes::{load, store};
 use crate::kernel::math::Exp;
+use crate::kernel::scalar;
 use crate::simd::*;
+use core::ops::Range;
+
+/// Slots whose hashes are held at once.
+const BLOCK: usize = 512;
 
 /// What is added to the logits.
 #[derive(Clone, Copy)]
@@ -67,8 +71,6 @@ pub struct Options<'a> {
 /// A tile of queries.
 #[derive(Clone, Copy)]
 pub struct Tile<'a> {
-    /// `f32[H, T]`, as attention left them.
-    pub lse: &'a [f32],
     /// `u32[T]`
     pub positions: &'a [u32],
     /// `u32[G, 4 + capacity]`
@@ -76,175 +78,202 @@ pub struct Tile<'a> {
     pub capacity: usize,
 }
 
-/// Updates `scores f32[rows, capacity]`; `logits f32[H, T, capacity]` are used up.
-pub fn observe(scores: &mut [f32], logits: &mut [f32], tile: Tile, options: Options) {
+/// Updates `scores f32[rows, capacity]`; `weights f32[H, T, capacity]` are as attention left them, and are used up.
+pub fn observe(scores: &mut [f32], weights: &mut [f32], tile: Tile, options: Options) {
     let Tile { capacity, .. } = tile;
     let (n_rows, n_tokens) = (scores.len() / capacity, tile.positions.len());
-    let n_heads = tile.lse.len() / n_tokens;
-    let heads_per_row = n_heads / n_rows;
-    let heads_per_kv_head = n_heads / (tile.slots.len() / (slots::HEADER + capacity));
+    let n_heads = weights.len() / (n_tokens * capacity);
+    let group = n_heads / (tile.slots.len() / (slots::HEADER + capacity));
     for (row, scores) in scores.chunks_exact_mut(capacity).enumerate() {
+        let end = (row + 1) * n_heads / n_rows;
         for (token, &position) in tile.positions.iter().enumerate() {
             if options.decay != 1.0 {
                 crate::kernel::elementwise::scale(scores, options.decay);
             }
-            for head in row * heads_per_row..(row + 1) * heads_per_row {
-                let positions = slots::positions(tile.slots, capacity, head / heads_per_kv_head);
-                let place = head * n_tokens + token;
-                let logits = &mut logits[place * capacity..][..positions.len()];
-                let query = (head as u32, position);
-                add_row(&mut scores[..positions.len()], logits, positions, tile.lse[place], options, query);
+            let mut head = row * n_heads / n_rows;
+            while head < end {
+                // The first of those that share hashes with this one.
+                let first = head - head % group % SHARED;
+                let heads = head..end.min((head / group + 1) * group).min(first + SHARED);
+                head = heads.end;
+                let positions = slots::positions(tile.slots, capacity, first / group);
+                let place = |head: usize| (head * n_tokens + token) * capacity;
+                let query = Query { first, position, positions };
+                add_heads(&mut scores[..positions.len()], weights, heads, place, query, options);
             }
         }
     }
 }
 
-/// One query head of one token, with its position.
-fn add_row(
+/// A token, as the query heads see it that share hashes.
+struct Query<'a> {
+    /// The first of these heads.
+    first: usize,
+    position: u32,
+    /// Of the slots that they see or not.
+    positions: &'a [u32],
+}
+
+/// Some of the heads that share hashes, the weights of each at `place(head)`.
+fn add_heads(
     scores: &mut [f32],
-    logits: &mut [f32],
-    positions: &[u32],
-    lse: f32,
+    weights: &mut [f32],
+    heads: Range<usize>,
+    place: impl Fn(usize) -> usize,
+    query: Query,
     options: Options,
-    (head, position): (u32, u32),
 ) {
-    if lse == f32::NEG_INFINITY {
-        return;
-    }
-    if matches!(options.reduce, Reduce::Latest | Reduce::LatestOfAll) {
-        return mark(scores, logits, positions, lse, position, options.reduce);
-    }
-    let row = Row::new(options.seed, options.layer, head, position);
-    let rate = 1.0 / options.tau;
-    let sum = match options.noise {
-        Noise::None if options.tau == 1.0 => return add_weights(scores, logits, lse, options),
-        Noise::None => exponentiate(logits, lse, rate),
-        Noise::Gumbel if options.tau == 1.0 => {
-            exponentiate_roughly(logits, lse, 1.0);
-            let draws = Draws::new(row);
-            weigh(logits, positions, |weight, at| f32x4_div(weight, draws.exponential(at)))
+    let n_slots = query.positions.len();
+    let is_marking = matches!(options.reduce, Reduce::Latest | Reduce::LatestOfAll);
+    let mut sums = [0.0; SHARED];
+    let mut hashes = [0; BLOCK];
+    let row = Row::new(options.seed, options.layer, query.first as u32, query.position);
+    for (i, positions) in query.positions.chunks(BLOCK).enumerate() {
+        if matches!(options.noise, Noise::Gumbel | Noise::Gaussian) {
+            row.hash(&mut hashes, positions);
         }
-        Noise::Gumbel if options.tau == 2.0 => {
-            exponentiate_roughly(logits, lse, 0.5);
-            let draws = Draws::new(row);
-            weigh(logits, positions, |weight, at| f32x4_div(weight, f32x4_sqrt(draws.exponential(at))))
-        }
-        Noise::Gumbel => {
-            let draws = Draws::new(row);
-            weigh(logits, positions, |x, at| f32x4_add(x, draws.gumbel(at)));
-            exponentiate_roughly(logits, lse + noise::GUMBEL_MOST, rate)
-        }
-        Noise::Gaussian => {
-            let draws = Draws::new(row);
-            weigh(logits, positions, |x, at| f32x4_add(x, draws.gaussian(at)));
-            exponentiate_roughly(logits, lse + noise::GAUSSIAN_MOST, rate)
-        }
-        Noise::Given(noise, stride) => {
-            let noise = &noise[(head as usize * stride + position as usize) * stride..][..stride];
-            let mut most = 0.0f32;
-            for (logit, &position) in logits.iter_mut().zip(positions) {
-                // An empty slot's position lies behind the end.
-                if let (Some(&noise), true) = (noise.get(position as usize), *logit > f32::NEG_INFINITY) {
-                    most = most.max(noise);
-                    *logit += noise;
+        for head in heads.clone() {
+            let weights = &mut weights[place(head) + i * BLOCK..][..positions.len()];
+            let index = head - query.first;
+            sums[index] += match options.noise {
+                _ if is_marking => temper(weights, 1.0),
+                Noise::None => temper(weights, options.tau),
+                Noise::Gumbel => add_gumbel(weights, &hashes, index, options.tau),
+                Noise::Gaussian => {
+                    add_gaussian(weights, &hashes, index);
+                    temper(weights, options.tau)
                 }
-            }
-            exponentiate(logits, lse + most, rate)
+                Noise::Given(noise, stride) => {
+                    let noise = &noise[(head * stride + query.position as usize) * stride..][..stride];
+                    for (weight, &position) in weights.iter_mut().zip(positions) {
+                        // An empty slot's position lies behind the end.
+                        *weight *= noise.get(position as usize).map_or(0.0, |&noise| scalar::exp(noise));
+                    }
+                    temper(weights, options.tau)
+                }
+            };
         }
-    };
-    if sum > 0.0 {
-        accumulate(scores, logits, options, options.weight / sum, |weight| weight);
     }
-}
-
-/// Plain weights straight into scores.
-#[inline(never)]
-fn add_weights(scores: &mut [f32], logits: &[f32], lse: f32, options: Options) {
-    let (exp, lse) = (Exp::new(), f32x4_splat(lse));
-    accumulate(scores, logits, options, options.weight, |x| exp.nonpositive([f32x4_sub(x, lse)])[0]);
-}
-
-/// Replaces logits x by e^((x - bound) rate), where no x lies above the bound; returns the sum.
-#[inline(never)]
-fn exponentiate(logits: &mut [f32], bound: f32, rate: f32) -> f32 {
-    let (exp, bound, rate) = (Exp::new(), f32x4_splat(bound), f32x4_splat(rate));
-    let mut sum = f32x4_splat(0.0);
-    for quad in logits.as_chunks_mut::<4>().0 {
-        let [weight] = exp.nonpositive([f32x4_mul(f32x4_sub(load(quad), bound), rate)]);
-        sum = f32x4_add(sum, weight);
-        store(quad, weight);
-    }
-    f32x4_sum(sum)
-}
-
-/// 2^f for |f| <= 1/2, highest power first: a weighted minimax fit, to a relative 3e-6.
-const EXP2: [f32; 5] = [9.570_1e-3, 5.591_786e-2, 0.240_247_45, 0.693_121_8, 0.999_999_3];
-
-/// `exponentiate` to a relative 2e-5, for weights that bear noise drawn no better.
-#[inline(never)]
-fn exponentiate_roughly(logits: &mut [f32], bound: f32, rate: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
-    let factor = rate * core::f32::consts::LOG2_E;
-    let [factor, offset, round, lowest] = opaque([factor, -bound * factor, ROUND, -126.0]).map(|x| f32x4_splat(x));
-    let [c0, c1, c2, c3, c4] = opaque(EXP2).map(|x| f32x4_splat(x));
-    let mut sum = f32x4_splat(0.0);
-    for quad in logits.as_chunks_mut::<4>().0 {
-        let x = f32x4_madd(load(quad), factor, offset);
-        let rounded = f32x4_add(x, round);
-        let f = f32x4_sub(x, f32x4_sub(rounded, round));
-        let p = f32x4_madd(f32x4_madd(f32x4_madd(f32x4_madd(c0, f, c1), f, c2), f, c3), f, c4);
-        let weight = v128_andnot(i32x4_add(p, i32x4_shl(rounded, 23)), f32x4_lt(x, lowest));
-        sum = f32x4_add(sum, weight);
-        store(quad, weight);
-    }
-    f32x4_sum(sum)
-}
-
-/// Replaces each x by `f(x, position)`; returns the sum.
-#[inline(always)]
-fn weigh(x: &mut [f32], positions: &[u32], f: impl Fn(v128, v128) -> v128) -> f32 {
-    let mut sum = f32x4_splat(0.0);
-    for (quad, positions) in x.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
-        // SAFETY: the reference covers 16 readable bytes.
-        let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-        let weight = f(load(quad), positions);
-        sum = f32x4_add(sum, weight);
-        store(quad, weight);
-    }
-    f32x4_sum(sum)
-}
-
-/// scores += factor f(x), or the larger of both.
-#[inline(always)]
-fn accumulate(scores: &mut [f32], x: &[f32], options: Options, factor: f32, f: impl Fn(v128) -> v128) {
-    let factor = f32x4_splat(factor);
-    for (score, x) in scores.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
-        let weight = f(load(x));
-        let sum = if options.reduce == Reduce::Max {
-            f32x4_pmax(load(score), f32x4_mul(weight, factor))
+    for head in heads {
+        let (weights, sum) = (&weights[place(head)..][..n_slots], sums[head - query.first]);
+        if sum == 0.0 {
+            continue;
+        }
+        if is_marking {
+            mark(scores, weights, &query, sum, options.reduce);
         } else {
-            f32x4_madd(weight, factor, load(score))
-        };
-        store(score, sum);
+            accumulate(scores, weights, options.weight / sum, options.reduce);
+        }
     }
 }
 
-/// Writes the query's position over the scores of the slots that matter to it, its own among them.
+/// Replaces weights p by (p e^Gumbel)^(1 / tau); returns their sum.
 #[inline(never)]
-fn mark(scores: &mut [f32], logits: &[f32], positions: &[u32], lse: f32, position: u32, reduce: Reduce) {
+fn add_gumbel(weights: &mut [f32], hashes: &[u32], index: usize, tau: f32) -> f32 {
+    let draws = Draws::new(index);
+    if tau == 2.0 {
+        return weigh(weights, hashes, |p, hash| f32x4_sqrt(f32x4_div(p, draws.exponential(hash))));
+    }
+    let sum = weigh(weights, hashes, |p, hash| f32x4_div(p, draws.exponential(hash)));
+    if tau == 1.0 {
+        sum
+    } else {
+        temper(weights, tau)
+    }
+}
+
+/// Replaces weights p by p e^Gaussian, up to a factor.
+#[inline(never)]
+fn add_gaussian(weights: &mut [f32], hashes: &[u32], index: usize) {
+    let (draws, exp, most) = (Draws::new(index), Exp::new(), f32x4_splat(GAUSSIAN_MOST));
+    weigh(weights, hashes, |p, hash| {
+        let [e] = exp.nonpositive([f32x4_sub(draws.gaussian(hash), most)]);
+        f32x4_mul(p, e)
+    });
+}
+
+/// Replaces weights by their powers to 1 / tau; returns the sum.
+#[inline(never)]
+fn temper(weights: &mut [f32], tau: f32) -> f32 {
+    if tau == 1.0 {
+        let sum = weights.as_chunks::<4>().0.iter().fold(f32x4_splat(0.0), |sum, x| f32x4_add(sum, load(x)));
+        return f32x4_sum(sum);
+    }
+    if tau == 2.0 {
+        return replace(weights, |x| f32x4_sqrt(x));
+    }
+    const ROUND: f32 = 12_582_912.0;
+    let minus_ln = MinusLn::new(&FINE, 0);
+    let [factor, round, least] = opaque([-core::f32::consts::LOG2_E / tau, ROUND, LEAST]).map(|x| f32x4_splat(x));
+    let [c0, rest @ ..] = opaque(EXP2).map(|x| f32x4_splat(x));
+    replace(weights, |x| {
+        let y = f32x4_mul(minus_ln.of(x), factor);
+        let rounded = f32x4_add(y, round);
+        let f = f32x4_sub(y, f32x4_sub(rounded, round));
+        let p = rest.iter().fold(c0, |p, c| f32x4_madd(p, f, *c));
+        v128_and(i32x4_add(p, i32x4_shl(rounded, 23)), f32x4_gt(x, least))
+    })
+}
+
+/// What is not more counts as nothing before it is raised to a power of at most 2: 2^-60.
+const LEAST: f32 = 1.0 / (1u64 << 60) as f32;
+
+/// 2^f for |f| <= 1/2, highest power first: a weighted minimax fit, to a relative 1e-7.
+const EXP2: [f32; 6] = [1.327_648_2e-3, 9.675_546e-3, 5.550_713_5e-2, 0.240_221_2, 0.693_146_94, 1.0];
+
+/// Replaces each x by `f(x)`; returns the sum.
+#[inline(always)]
+fn replace(x: &mut [f32], f: impl Fn(v128) -> v128) -> f32 {
+    let mut sum = f32x4_splat(0.0);
+    for quad in x.as_chunks_mut::<4>().0 {
+        let weight = f(load(quad));
+        sum = f32x4_add(sum, weight);
+        store(quad, weight);
+    }
+    f32x4_sum(sum)
+}
+
+/// Replaces each x by `f(x, hash)`; returns the sum.
+#[inline(always)]
+fn weigh(x: &mut [f32], hashes: &[u32], f: impl Fn(v128, v128) -> v128) -> f32 {
+    let mut sum = f32x4_splat(0.0);
+    for (quad, hashes) in x.as_chunks_mut::<4>().0.iter_mut().zip(hashes.as_chunks::<4>().0) {
+        // SAFETY: the reference covers 16 readable bytes.
+        let hash = unsafe { v128_load(hashes.as_ptr() as *const v128) };
+        let weight = f(load(quad), hash);
+        sum = f32x4_add(sum, weight);
+        store(quad, weight);
+    }
+    f32x4_sum(sum)
+}
+
+/// scores += factor x, or the larger of both.
+#[inline(never)]
+fn accumulate(scores: &mut [f32], x: &[f32], factor: f32, reduce: Reduce) {
+    let factor = f32x4_splat(factor);
+    let quads = scores.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0);
+    if reduce == Reduce::Max {
+        quads.for_each(|(score, x)| store(score, f32x4_pmax(load(score), f32x4_mul(load(x), factor))));
+    } else {
+        quads.for_each(|(score, x)| store(score, f32x4_madd(load(x), factor, load(score))));
+    }
+}
+
+/// Writes the query's position over the scores of the slots that matter to it, its own among them; `sum`: of all weights.
+#[inline(never)]
+fn mark(scores: &mut [f32], weights: &[f32], query: &Query, sum: f32, reduce: Reduce) {
+    let &Query { position, positions, .. } = query;
     let n_keys = match reduce {
         Reduce::LatestOfAll => position + 1,
-        _ => logits.iter().filter(|&&logit| logit > f32::NEG_INFINITY).count() as u32,
+        _ => weights.iter().filter(|&&weight| weight > 0.0).count() as u32,
     };
-    let (lse, least) = (f32x4_splat(lse), f32x4_splat(1.0 / n_keys as f32));
+    let least = f32x4_splat(sum / n_keys as f32);
     let (own, now) = (u32x4_splat(position), f32x4_splat(position as f32));
-    let exp = Exp::new();
-    let quads = logits.as_chunks::<4>().0.iter().zip(positions.as_chunks::<4>().0);
-    for (score, (logits, positions)) in scores.as_chunks_mut::<4>().0.iter_mut().zip(quads) {
+    let quads = weights.as_chunks::<4>().0.iter().zip(positions.as_chunks::<4>().0);
+    for (score, (weights, positions)) in scores.as_chunks_mut::<4>().0.iter_mut().zip(quads) {
         // SAFETY: the reference covers 16 readable bytes.
         let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-        let [weight] = exp.nonpositive([f32x4_sub(load(logits), lse)]);
-        let minor = v128_andnot(f32x4_lt(weight, least), i32x4_eq(positions, own));
+        let minor = v128_andnot(f32x4_lt(load(weights), least), i32x4_eq(positions, own));
         store(score, v128_bitselect(load(score), now, minor));
     }
 }

@@ -1,8 +1,6 @@
 //! Housekeeping of scores: they follow the slots they belong to.
-use super::noise::{Draws, Row};
+use super::noise::Row;
 use crate::kernel::kv::slots::{self, EMPTY};
-use crate::kernel::lanes::store;
-use crate::simd::*;
 
 /// Each row of scores with the positions of the slots it belongs to; rows are as many as KV heads, a multiple of them,
 /// or one for all.
@@ -43,12 +41,9 @@ pub fn compact(scores: &mut [f32], slots: &[u32], capacity: usize) {
 /// A uniform draw per slot, by position: the same each time for the same token.
 pub fn randomise(scores: &mut [f32], slots: &[u32], capacity: usize, seed: u32, layer: u32) {
     for (row, (scores, positions)) in rows(scores, slots, capacity).enumerate() {
-        let draws = Draws::new(Row::new(seed, layer, row as u32, 0));
-        for (scores, positions) in scores.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
-            // SAFETY: the reference covers 16 readable bytes.
-            let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-            let empty = i32x4_eq(positions, u32x4_splat(EMPTY));
-            store(scores, v128_andnot(draws.uniform(positions), empty));
+        let draws = Row::new(seed, layer, row as u32, 0);
+        for (score, &position) in scores.iter_mut().zip(positions) {
+            *score = if position == EMPTY { 0.0 } else { draws.uniform(position) };
         }
     }
 }

@@ -5,7 +5,7 @@
 //! recent      position >= last
 //! candidates  all other occupied slots; as many leave as there are more occupied slots than the budget
 //! order       lower score first, the later position first among equals, NaN before all
-//! few leave   one pass that holds the worst so far, as after a token or some; most slots fail one comparison
+//! few leave   one pass that holds the worst so far, as after a token or some; of 16 slots most fail one comparison
 //! many leave  bisection of the score that separates both sets, then of the position among its equals
 //! ```
 //! - Candidates are one unsigned comparison, `position - first < last - first`, which empty slots fail too.
@@ -19,6 +19,9 @@ use crate::simd::*;
 
 /// Leaving slots that are found in one pass.
 pub(super) const FEW: usize = 16;
+
+/// Fours of slots that are looked at together in that pass.
+const AT_ONCE: usize = 4;
 
 /// What stays.
 #[derive(Clone, Copy, Debug)]
@@ -151,28 +154,39 @@ impl<'a> Candidates<'a> {
         let mut n = 0;
         // A score, or a position, above which no slot is among the worst.
         let mut bound = self.scores.map_or(u32x4_splat(u32::MAX), |_| f32x4_splat(f32::INFINITY));
-        let [first, span] = opaque([self.first, self.span]).map(|x| u32x4_splat(x));
-        for (i, positions) in self.positions.as_chunks::<4>().0.iter().enumerate() {
+        // An unsigned comparison, as a signed one: those of vectors are.
+        let [first, span] = opaque([self.first.wrapping_add(1 << 31), self.span ^ 1 << 31]).map(|x| u32x4_splat(x));
+        // Which of four slots may be among the worst.
+        let hits = |i: usize, bound: v128| {
             // SAFETY: the reference covers 16 readable bytes.
-            let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
-            let is = u32x4_lt(i32x4_sub(positions, first), span);
+            let positions = unsafe { v128_load(self.positions.as_chunks::<4>().0[i].as_ptr() as *const v128) };
             let above = match self.scores {
-                Some(scores) => f32x4_gt(load(scores[4 * i..][..4].try_into().unwrap()), bound),
+                Some(scores) => f32x4_gt(load(&scores.as_chunks::<4>().0[i]), bound),
                 None => u32x4_gt(positions, bound),
             };
-            if !v128_any_true(v128_andnot(is, above)) {
+            v128_andnot(i32x4_lt(i32x4_sub(positions, first), span), above)
+        };
+        // From the end: as long as slots lie in order of position, scores fall towards it, and the worst are found first.
+        for quads in (0..self.positions.len() / 4).step_by(AT_ONCE).rev().map(|i| i..i + AT_ONCE) {
+            let any = quads.clone().fold(u32x4_splat(0), |any, i| v128_or(any, hits(i, bound)));
+            if !v128_any_true(any) {
                 continue;
             }
-            for slot in 4 * i..4 * i + 4 {
-                let (key, position) = self.at(slot);
-                let entry = (key, !position, slot);
-                if !self.includes(position) || n == wanted && entry > found[n - 1] {
+            for i in quads {
+                if !v128_any_true(hits(i, bound)) {
                     continue;
                 }
-                n = (n + 1).min(wanted);
-                let place = found[..n - 1].iter().take_while(|&&other| other < entry).count();
-                found.copy_within(place..n - 1, place + 1);
-                found[place] = entry;
+                for slot in 4 * i..4 * i + 4 {
+                    let (key, position) = self.at(slot);
+                    let entry = (key, !position, slot);
+                    if !self.includes(position) || n == wanted && entry > found[n - 1] {
+                        continue;
+                    }
+                    n = (n + 1).min(wanted);
+                    let place = found[..n - 1].iter().take_while(|&&other| other < entry).count();
+                    found.copy_within(place..n - 1, place + 1);
+                    found[place] = entry;
+                }
                 if n == wanted {
                     let last = found[n - 1].2;
                     bound = self.scores.map_or(u32x4_splat(self.positions[last]), |scores| f32x4_splat(scores[last]));

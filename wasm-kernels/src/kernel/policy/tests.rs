@@ -83,7 +83,8 @@ fn select_equals_a_sort() {
 struct Case {
     region: Vec<u32>,
     logits: Vec<f32>,
-    lse: Vec<f32>,
+    /// e^logit, up to a factor per row.
+    weights: Vec<f32>,
     positions: Vec<u32>,
     scores: Vec<f32>,
 }
@@ -97,19 +98,18 @@ fn case(random: &mut Random, n_rows: usize) -> Case {
     let region = worn_slots(random, N_KV_HEADS, n);
     let queries: Vec<u32> = (0..N_TOKENS as u32).map(|t| n - N_TOKENS as u32 + t).collect();
     let mut logits = vec![f32::NAN; N_HEADS * N_TOKENS * CAPACITY];
-    let mut lse = vec![0.0; N_HEADS * N_TOKENS];
-    for h in 0..N_HEADS {
+    let mut weights = logits.clone();
+    for (h, t) in (0..N_HEADS).flat_map(|h| (0..N_TOKENS).map(move |t| (h, t))) {
         let used = slots::positions(&region, CAPACITY, h / 2);
-        for (t, &query) in queries.iter().enumerate() {
-            let row = &mut logits[(h * N_TOKENS + t) * CAPACITY..][..used.len()];
-            for (x, &position) in row.iter_mut().zip(used) {
-                *x = if position <= query { 2.0 * random.float() } else { f32::NEG_INFINITY };
-            }
-            lse[h * N_TOKENS + t] = row.iter().map(|x| x.exp()).sum::<f32>().ln();
+        let place = (h * N_TOKENS + t) * CAPACITY;
+        let offset = 3.0 * random.float();
+        for (i, &position) in used.iter().enumerate() {
+            logits[place + i] = if position <= queries[t] { 2.0 * random.float() } else { f32::NEG_INFINITY };
+            weights[place + i] = (logits[place + i] - offset).exp();
         }
     }
     let scores = (0..n_rows * CAPACITY).map(|_| random.float().abs()).collect();
-    Case { region, logits, lse, positions: queries, scores }
+    Case { region, logits, weights, positions: queries, scores }
 }
 
 /// The same in double precision, from the definition.
@@ -159,8 +159,8 @@ fn observe_equals_its_definition() {
                 _ => 0.0,
             };
             let wanted = observed(&case, n_rows, options, noise);
-            let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
-            observe(&mut case.scores, &mut case.logits, tile, options);
+            let tile = Tile { positions: &case.positions, slots: &case.region, capacity: CAPACITY };
+            observe(&mut case.scores, &mut case.weights, tile, options);
             case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 3e-6));
         }
     }
@@ -174,15 +174,20 @@ fn drawn_noise_is_added_to_logits() {
             let options = Options { reduce: Reduce::Sum, noise, seed: 9, layer: 1, weight: 1.0, decay: 1.0, tau };
             let mut case = case(&mut random, N_HEADS);
             let drawn = |case: &Case, h: usize, t: usize, p: u32| {
-                let draws = Draws::new(Row::new(9, 1, h as u32, case.positions[t]));
-                let x = if let Noise::Gumbel = noise { Draws::gumbel } else { Draws::gaussian }(&draws, u32x4_splat(p));
-                f32x4_extract_lane::<0>(x) as f64
+                // Two query heads of a KV head share hashes.
+                let (first, draws) = (h / 2 * 2, Draws::new(h % 2));
+                let mut hashes = [0; 4];
+                Row::new(9, 1, first as u32, case.positions[t]).hash(&mut hashes, &[p; 4]);
+                let hash = u32x4_splat(hashes[0]);
+                match noise {
+                    Noise::Gumbel => -(f32x4_extract_lane::<0>(draws.exponential(hash)) as f64).ln(),
+                    _ => f32x4_extract_lane::<0>(draws.gaussian(hash)) as f64,
+                }
             };
             let wanted = observed(&case, N_HEADS, options, drawn);
-            let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
-            observe(&mut case.scores, &mut case.logits, tile, options);
-            // The logarithm is good to 5e-5 of itself.
-            case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 2e-4));
+            let tile = Tile { positions: &case.positions, slots: &case.region, capacity: CAPACITY };
+            observe(&mut case.scores, &mut case.weights, tile, options);
+            case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 1e-5));
         }
     }
 }
@@ -200,12 +205,12 @@ fn noise_depends_on_positions_and_not_on_slots() {
             let n = moved.region[head * (HEADER + CAPACITY)] as usize;
             moved.region[head * (HEADER + CAPACITY) + HEADER..][..n].reverse();
             for row in head * 2 * N_TOKENS..(head + 1) * 2 * N_TOKENS {
-                moved.logits[row * CAPACITY..][..n].reverse();
+                moved.weights[row * CAPACITY..][..n].reverse();
             }
         }
         for case in [&mut case, &mut moved] {
-            let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
-            observe(&mut case.scores, &mut case.logits, tile, options);
+            let tile = Tile { positions: &case.positions, slots: &case.region, capacity: CAPACITY };
+            observe(&mut case.scores, &mut case.weights, tile, options);
         }
         for h in 0..N_HEADS {
             let total: f64 = case.scores[h * CAPACITY..][..CAPACITY].iter().map(|&x| x as f64).sum();
@@ -303,8 +308,8 @@ fn the_last_query_that_a_slot_mattered_to_is_found() {
                     }
                 }
             }
-            let tile = Tile { lse: &case.lse, positions: &case.positions, slots: &case.region, capacity: CAPACITY };
-            observe(&mut case.scores, &mut case.logits, tile, Options { reduce, ..plain });
+            let tile = Tile { positions: &case.positions, slots: &case.region, capacity: CAPACITY };
+            observe(&mut case.scores, &mut case.weights, tile, Options { reduce, ..plain });
             case.scores.iter().zip(wanted).for_each(|(&got, wanted)| close(got, wanted, 1e-6));
         }
     }

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { BookTraining } from "../../kernels/codec_kernels.ts";
-import type { Kernels } from "../../kernels/kernels.ts";
-import type { Layout } from "../../memory/handles.ts";
+import type { BookTraining } from "./kernels/book_kernels.ts";
+import type { CalibrationKernels } from "./kernels/calibration_kernels.ts";
+import type { Layout } from "../memory/handles.ts";
 
 /** Most rounds after the start. */
 const ROUNDS = 10;
@@ -36,14 +36,18 @@ export function layTraining(shape: TrainingShape, layout: Layout): BookTraining 
  * @param used Centres to learn of those that there is room for.
  * @returns After the start and after each round, the number of points that changed their centre.
  */
-export function* trainBooks(kernels: Kernels, training: BookTraining, used: number): Generator<number> {
+export function* trainBooks(
+  kernels: CalibrationKernels,
+  training: BookTraining,
+  used: number,
+): Generator<number> {
   const { offset, length } = training.labels;
   // No point has a centre yet.
   new Uint32Array(kernels.buffer, offset, length).fill(2 ** 32 - 1);
-  kernels.codec.seedBooks(training, used);
+  kernels.book.seed(training, used);
   yield length;
   for (let round = 0; round < ROUNDS; round++) {
-    const changed = kernels.codec.roundBooks(training);
+    const changed = kernels.book.round(training);
     yield changed;
     if (changed === 0) return;
   }

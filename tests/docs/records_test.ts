@@ -1,0 +1,70 @@
+/**
+ * Tables of measurements in documents say what the records of the benches say.
+ *
+ * @module
+ */
+import { assert } from "@std/assert";
+import { floorsTable, qualityTable } from "../../bench/plot_quality.ts";
+import { speedRecord, systemsTable } from "../../bench/plot_systems.ts";
+import { readRecord } from "../../bench/records.ts";
+
+const root = new URL("../../", import.meta.url);
+const record = (name: string) => new URL(`bench/record/${name}.csv`, root).pathname;
+
+/** The rows of all tables of a document, each as its cells side by side. */
+async function rowsOf(document: string): Promise<Set<string>> {
+  const text = await Deno.readTextFile(new URL(document, root));
+  const rows = text.split("\n").filter((line) => line.startsWith("|"));
+  return new Set(rows.map((row) => row.slice(1, -1).split("|").map((cell) => cell.trim()).join(" | ")));
+}
+
+function assertShown(
+  rows: Set<string>,
+  [head, body]: readonly [readonly string[], readonly (readonly string[])[]],
+): void {
+  for (const cells of [head, ...body]) assert(rows.has(cells.join(" | ")), cells.join(" | "));
+}
+
+Deno.test("docs/systems.md has the table of its records", async () => {
+  const [quality, speed] = [record("systems"), speedRecord(record("systems"))];
+  assertShown(
+    await rowsOf("docs/systems.md"),
+    systemsTable(await readRecord(quality), await readRecord(speed)),
+  );
+});
+
+Deno.test("docs/quality.md has the tables of its records", async () => {
+  const shown = await rowsOf("docs/quality.md");
+  for (const [name, tasks] of [["locket-books", 4], ["stories260k", 2]] as const) {
+    const rows = await readRecord(record(`quality-${name}`));
+    for (const task of ["text", "again", "facts", "passkey"].slice(0, tasks)) {
+      assertShown(shown, qualityTable(rows, task));
+      if (task !== "again") assertShown(shown, floorsTable(rows, task, ["keyformer"]));
+    }
+  }
+});
+
+Deno.test("docs/policies.md has the figures of endless texts", async () => {
+  const rows = await readRecord(record("endless"));
+  const body = rows.map((row) => [
+    row.policy,
+    Number(row.tokens).toLocaleString("en"),
+    `${(Number(row.memory_bytes) / 1e6).toFixed(2)} MB`,
+    row.ms_per_token,
+    row.ms_per_token_at_end,
+    Number(row.nll).toFixed(3),
+    row.behind && [row.behind, row.behind_interval].map((nats) => Number(nats).toFixed(3)).join(" ± "),
+  ]);
+  assertShown(await rowsOf("docs/policies.md"), [
+    [
+      "policy",
+      "tokens",
+      "memory",
+      "ms per token",
+      "ms per token, last 4,096",
+      "nats per token",
+      "behind the window",
+    ],
+    body,
+  ]);
+});
