@@ -8,6 +8,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import type { KvTypeName } from "../src/cache/kv_cache.ts";
+import { generate } from "../src/generate.ts";
 import { openModel } from "../src/gguf/mod.ts";
 import { type KernelExports, Kernels } from "../src/kernels/kernels.ts";
 import type { Binary } from "../src/kernels/load.ts";
@@ -42,13 +43,25 @@ function decodeMs(sequence: Sequence): number {
   return ms;
 }
 
-/** The median of `decodeMs` over some time, warm. */
-function warmDecodeMs(sequence: Sequence): number {
-  const warm = performance.now() + WARM_MS;
-  while (performance.now() < warm) decodeMs(sequence);
+/** The same for a reader of `generate`, from its first token to its last. */
+async function streamedMs(sequence: Sequence): Promise<number> {
+  const depth = sequence.position;
+  let first = 0;
+  for await (const _ of generate(sequence, [0], { maxTokens: DECODED, ignoreEos: true })) {
+    first ||= performance.now();
+  }
+  const ms = (performance.now() - first) / (DECODED - 1);
+  sequence.truncate(depth);
+  return ms;
+}
+
+/** The median of such a measurement over some time, warm. */
+async function warm(measure: () => number | Promise<number>): Promise<number> {
+  const begin = performance.now() + WARM_MS;
+  while (performance.now() < begin) await measure();
   const runs: number[] = [];
   const end = performance.now() + TIMED_MS;
-  while (performance.now() < end || runs.length < 3) runs.push(decodeMs(sequence));
+  while (performance.now() < end || runs.length < 3) runs.push(await measure());
   return median(runs);
 }
 
@@ -66,7 +79,7 @@ async function outsideMs(path: string, options: PlanOptions): Promise<number> {
   const { hparams, weights, frequencies, slopes } = plan;
   const network = { kernels, hparams, weights, frequencies, slopes, classes: null };
   const sequence = new Model(network, plan, arena, file.model.metadata, tokenizer, "simd128").sequence();
-  return warmDecodeMs(sequence);
+  return await warm(() => decodeMs(sequence));
 }
 
 if (import.meta.main) {
@@ -99,11 +112,13 @@ if (import.meta.main) {
         await sequence.prefill(ids);
         prefills.push(performance.now() - before);
       }
-      const decode = warmDecodeMs(sequence);
+      const decode = await warm(() => decodeMs(sequence));
+      const streamed = await warm(() => streamedMs(sequence));
       console.log(
         `  ${depth} tokens: prefill ${(1000 * depth / median(prefills)).toFixed(0)} tok/s, ` +
           `decode ${(1000 / decode).toFixed(1)} tok/s, of a token ${(1000 * outside).toFixed(1)} µs ` +
-          `(${(100 * outside / decode).toFixed(1)} %) outside the kernels`,
+          `(${(100 * outside / decode).toFixed(1)} %) outside the kernels, ` +
+          `streamed ${(1000 / streamed).toFixed(1)} tok/s`,
       );
     }
     model.dispose();

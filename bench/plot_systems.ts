@@ -62,6 +62,7 @@ export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [str
     return [
       row.system,
       row.share || "own",
+      row.prompts,
       (Number(row.bytes) / 1e3).toFixed(0),
       (Number(row.peak_bytes) / 1e6).toFixed(2),
       ...tasks.map(cell),
@@ -69,7 +70,7 @@ export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [str
       decode,
     ];
   });
-  return [["system", "share", "kB", "peak MB", ...tasks, "prompt tok/s", "decode tok/s"], body];
+  return [["system", "share", "n", "kB", "peak MB", ...tasks, "prompt tok/s", "decode tok/s"], body];
 }
 
 /** Prints the table of a record, or puts it into a document, and draws its plots where a folder is given. */

@@ -92,10 +92,21 @@ function decode(model: Model, sequences: readonly Sequence[], n: number): Turn {
   return { stepMs, scoringMs: (scoring() - before) / n };
 }
 
+/** Tokens of a prompt that are read in place of `nTokens`. */
+function tokensRead(nTokens: number, budget: number): number {
+  return Math.min(nTokens, Math.floor(budget * nTokens) + (CHUNKS_BEHIND + 1) * 64);
+}
+
+/** Tokens that a policy decodes before turns. */
+function warmth(policy: string): number {
+  return policy === "full" ? TURN : RISE;
+}
+
 /** A model with room for `n` sequences behind a prompt of so many tokens. */
 async function load({ policy, budget }: Kind, nTokens: number, n: number): Promise<Model> {
+  const read = Math.max(nTokens, tokensRead(nTokens, budget) + warmth(policy));
   return await loadModel(path, {
-    context: nTokens + RISE + (UNTIMED + TURN) * (turns + 1),
+    context: read + (UNTIMED + TURN) * (turns + 1),
     sequences: n,
     kvType: args["kv-type"] as KvTypeName,
     ...(policy !== "full" && { policy, budget: Math.floor(budget * nTokens) }),
@@ -105,8 +116,7 @@ async function load({ policy, budget }: Kind, nTokens: number, n: number): Promi
 /** Reads as much of a prompt as it takes to tell what the whole takes; returns the milliseconds of the whole. */
 async function prefill(sequence: Sequence, nTokens: number, budget: number): Promise<number> {
   const { nVocab } = sequence.tokenizer;
-  const most = Math.floor(budget * nTokens) + (CHUNKS_BEHIND + 1) * 64;
-  const ids = Array.from({ length: Math.min(nTokens, most) }, (_, i) => (i * 7919 + 13) % nVocab);
+  const ids = Array.from({ length: tokensRead(nTokens, budget) }, (_, i) => (i * 7919 + 13) % nVocab);
   const marks: { done: number; at: number }[] = [];
   const start = performance.now();
   await sequence.prefill(ids, {
@@ -123,7 +133,7 @@ async function open(kind: Kind, nTokens: number, counts: readonly number[]): Pro
   const model = await load(kind, nTokens, 1);
   const sequence = model.sequence();
   const prefillMs = await prefill(sequence, nTokens, kind.budget);
-  const rise = decode(model, [sequence], kind.policy === "full" ? TURN : RISE);
+  const rise = decode(model, [sequence], warmth(kind.policy));
   const of = (model: Model, sequences: readonly Sequence[]): Case => {
     return { ...kind, model, sequences, prefillMs, rise, timed: [] };
   };

@@ -29,7 +29,7 @@ import { facts, passage, passkey, type Prompt, ROOM } from "./quality/cases.ts";
 import { type Answers, append, ask, behind, interval, mean, readText, seeded } from "./quality/measure.ts";
 import { measureSpeed } from "./quality/speed.ts";
 import { type System, SYSTEMS } from "./quality/systems.ts";
-import { readRecord, writeRecord } from "./records.ts";
+import { readRecord, type Row, writeRecord } from "./records.ts";
 
 const args = parseArgs(Deno.args, {
   string: [
@@ -134,11 +134,15 @@ interface Measured {
   readonly peakBytes: number;
 }
 
+/** Rows of a record that this run leaves as they are. */
+async function untouched(path: string): Promise<Row[]> {
+  if (names === undefined) return [];
+  return (await readRecord(path)).filter((row) => !names.includes(row.system));
+}
+
 async function quality(all: readonly Entry[]): Promise<void> {
   const reference: Answers = {};
-  const others = names === undefined
-    ? []
-    : (await readRecord(record!)).filter((row) => !names.includes(row.system));
+  const others = await untouched(record!);
   const measured = new Map<Entry, Measured>();
   for (let seed = 1; seed <= nSeeds; seed++) {
     const asked = prompts(seed);
@@ -196,7 +200,7 @@ const named = (name: string, value: readonly [number, number] | undefined) => ({
 
 async function speed(all: readonly Entry[]): Promise<void> {
   const [{ ids }] = prompts(1);
-  const rows: Record<string, unknown>[] = [];
+  const rows: Record<string, unknown>[] = await untouched(speedRecord(record!));
   for (const entry of all) {
     const measured = await within(entry, () => measureSpeed(path, entry.options, ids));
     if (measured === undefined) continue;

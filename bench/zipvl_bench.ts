@@ -19,8 +19,10 @@ import { interval, mean, readText } from "./quality/measure.ts";
 import { readRecord, writeRecord } from "./records.ts";
 
 const SYSTEMS = {
-  speed: "full;tau=0.97 sparse;tau=0.6 sparse 0.45;tau=0.4 sparse 0.25;others=demote,tau=0.97 sparse 0.6",
+  speed:
+    "full;tau=0.97 sparse;tau=0.6 sparse 0.45;tau=0.4 sparse 0.25;rows=all,tau=0.6 sparse 0.45;rows=all,tau=0.4 sparse 0.25;others=demote,tau=0.97 sparse 0.6",
   loss: "full;tau=0.99 whole;tau=0.97 whole;tau=0.9 whole;tau=0.99 sparse;tau=0.97 sparse;tau=0.9 sparse;" +
+    "rows=all,tau=0.97 sparse;rows=all,tau=0.9 sparse;rows=all,tau=0.75 sparse;tau=0.75 whole;" +
     "others=demote,tau=0.97 streaming;others=demote,tau=0.9 streaming;others=demote,tau=0.75 streaming",
 };
 

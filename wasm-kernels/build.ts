@@ -51,6 +51,8 @@ async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: st
       // for each outcome of a condition inside. What matters is unrolled by arrays of a known length.
       "-C llvm-args=-unroll-runtime=false",
       "-C llvm-args=-unswitch-threshold=0",
+      // Functions of some size are there once; what inner loops need is inlined always.
+      "-C llvm-args=-inline-threshold=60",
       // Where a panic came from, which nobody sees: a panic is a trap.
       "-Z location-detail=none",
       `-C target-feature=${enabled.map((name) => `+${name}`).join()},-reference-types`,

@@ -76,6 +76,8 @@ export interface SparseRule {
   readonly tau: number;
   /** Whether the others stay in fewer bits rather than leave. */
   readonly demotes: boolean;
+  /** Whether attention of all tokens is computed, though over those alone that matter. */
+  readonly allRows: boolean;
 }
 
 /** How to choose what stays. */

@@ -35,7 +35,7 @@ export const PLAN_OPTIONS = {
   },
   "prefill": {
     value: "MODE",
-    help: "Reduce the cache after each chunk of the prompt: streaming; once: whole; ahead of attention: sparse",
+    help: "Reduce a prompt by chunks, streaming, or once, whole; sparse: ahead of attention",
   },
   "budget-rule": {
     value: "NAME[:KEY=VALUE,…]",

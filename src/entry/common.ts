@@ -16,7 +16,7 @@ export { type OpenShard, openShards, type ShardManifest } from "../runtime/shard
 export type { Progress } from "../gguf/source.ts";
 
 export { generate } from "../generate.ts";
-export { generateAll } from "../generate/generate_all.ts";
+export { generateAll, type SharedOptions } from "../generate/generate_all.ts";
 export type { Generation } from "../generate/generation.ts";
 export type {
   FinishReason,
@@ -33,6 +33,7 @@ export { Session } from "../session/session.ts";
 export type { SessionStore, SnapshotChunks } from "../stores/store.ts";
 
 export type { Model } from "../model/engine.ts";
+export type { StepCounts } from "../model/steps.ts";
 export type { ModelPlan, PlanOptions } from "../model/plan.ts";
 export type { PrefillOptions } from "../model/prompt.ts";
 export type { Sequence } from "../model/sequence.ts";

@@ -53,7 +53,7 @@ export interface TokenEvent {
  */
 export type FinishReason = "stop" | "length" | "abort";
 
-/** Time spent computing, without the time that the reader took. */
+/** Time spent computing, also for others in the same steps, without the time that the reader took. */
 export interface GenerationTimings {
   readonly prefillMs: number;
   readonly prefillTokensPerSecond: number;

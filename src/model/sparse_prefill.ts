@@ -7,7 +7,7 @@
  *       x[T] += W_o · attend(Q[T], K[T], V[T])                           all other rows pass by
  *       x += feed-forward of x                                           of all tokens
  *
- * Of T alone queries and products with W_q and W_o are computed. K and V of the layer at work lie in room that all
+ * Of T alone queries and products with W_q and W_o are computed, unless a policy wants all rows over K[T]. K and V of the layer at work lie in room that all
  * layers share; a sequence's own cache gets those of T, or of all tokens, where others are stored in fewer bits.
  * Source: ZipVL, arXiv 2410.08584, Algorithm 1.
  *
@@ -71,7 +71,7 @@ export class SparsePrefill {
 
   /** Takes all tokens through all layers; yields how much is done, up to 1. */
   async *layers(): AsyncGenerator<number> {
-    const { network, desk: { workspace: ws }, space: { cache } } = this.#reading;
+    const { network, desk: { workspace: ws }, space: { cache }, rule } = this.#reading;
     const { kernels, hparams: { nLayers } } = network;
     const all = [...this.#ids.keys()];
     await this.#pass(all, (n) => embed(network, ws, n), { reads: false });
@@ -83,9 +83,13 @@ export class SparsePrefill {
         kernels.kvAppend(cache, ws.k, ws.v, ws.positions, n);
       });
       const matter = await this.#choose(layer);
-      if (this.#reading.rule.demotes) await this.#storeAll(layer, all);
-      const storage = this.#over(layer);
-      await this.#pass(matter, (n) => {
+      // Otherwise what is stored is what passes through attention.
+      const apart = rule.demotes || rule.allRows;
+      if (apart) await this.#store(layer, rule.demotes ? all : matter);
+      // Attention passes over empty slots too.
+      kernels.kvCompact(cache);
+      const storage = this.#over(apart);
+      await this.#pass(rule.allRows ? all : matter, (n) => {
         attention(network, ws, layer, n, [{ storage, watcher: null, desk: ws, nTokens: n }]);
       });
       if (layer < nLayers - 1) yield (layer + 1) / nLayers;
@@ -153,7 +157,7 @@ export class SparsePrefill {
     const { end } = this.#probes;
     const reach = kernels.mass.count(mass, cache, this.#probes, { tau: rule.tau, first: 0, held: true });
     kernels.policy.select(cache, mass, 1, Math.min(reach, budgets[layer]), 0, end - 1, false);
-    // Nothing moves: a token's slot is its position.
+    // Nothing has moved: a token's slot is its position.
     return Array.from(this.#slots.subarray(0, end)).filter((position, slot) => position === slot);
   }
 
@@ -174,25 +178,25 @@ export class SparsePrefill {
     kernels.mass.observe(mass, logits, cache, ws.positions, row, n, nHeads, this.#probes);
   }
 
-  /** Stores all tokens in the sequence's own cache, those that matter in more bits. */
-  async #storeAll(layer: number, rows: readonly number[]): Promise<void> {
-    const { network: { kernels }, desk: { workspace: ws }, storage, space } = this.#reading;
+  /** Stores tokens in the sequence's own cache; where others are demoted, those that matter in more bits. */
+  async #store(layer: number, rows: readonly number[]): Promise<void> {
+    const { network: { kernels }, desk: { workspace: ws }, storage, space, rule } = this.#reading;
     const own = storage.layers[layer];
-    kernels.codec.choose(own, space.cache.slots);
+    if (rule.demotes) kernels.codec.choose(own, space.cache.slots);
     await this.#pass(rows, (n, first) => {
       this.#project(layer, n);
       storage.append(layer, ws, n);
-      kernels.codec.flush(own.codec!, first + n);
+      if (rule.demotes) kernels.codec.flush(own.codec!, first + n);
     }, { writes: false });
   }
 
-  /** Attention over what of the prompt matters, which the sequence's own cache takes where it has not taken all. */
-  #over(layer: number): KvStorage {
-    const { network, storage, space: { cache }, rule } = this.#reading;
+  /** Attention over what of the prompt matters, which the sequence's own cache takes unless it `has` it. */
+  #over(has: boolean): KvStorage {
+    const { network, storage, space: { cache } } = this.#reading;
     return {
       layers: storage.layers,
-      append: (layer, desk, n) => rule.demotes ? undefined : storage.append(layer, desk, n),
-      attend: (_, desk, first, n, scores) =>
+      append: (layer, desk, n) => has ? undefined : storage.append(layer, desk, n),
+      attend: (layer, desk, first, n, scores) =>
         attendSlots(network, cache, desk, first, n, scores, network.hparams.windows[layer]),
     };
   }

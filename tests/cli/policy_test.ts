@@ -139,6 +139,10 @@ Deno.test("a policy that makes no sense is refused by its flag before a model is
     generate("--policy", "h2o", "--positions", "new"),
     /--positions.*original or compact/,
   );
-  await fail("generate", generate("--policy", "h2o", "--prefill", "some"), /--prefill.*whole or streaming/);
+  await fail(
+    "generate",
+    generate("--policy", "h2o", "--prefill", "some"),
+    /--prefill.*streaming, whole, sparse/,
+  );
   await fail("generate", generate("--kv-type", "q8_0,f16,f32"), /--kv-type/);
 });

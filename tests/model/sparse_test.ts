@@ -82,6 +82,19 @@ Deno.test("sparse: a text goes on after such a prompt, with steps and a prompt t
   }
 });
 
+Deno.test("sparse: with all rows, over the tokens that matter, a text reads nearly as without a policy", async () => {
+  const options = { budget: 1, prefill: "sparse" } as const;
+  const full = await read(ids, {});
+  const all = await read(ids, { ...options, policy: "zipvl:rows=all,tau=1,reserve=64" });
+  assertEquals(all.logits, full.logits);
+  const some = await read(ids, { ...options, policy: "zipvl:rows=all,tau=0.97,reserve=64" });
+  const kept = await read(ids, { ...options, policy: "zipvl:tau=0.97,reserve=64" });
+  assertEquals(some.held[0], kept.held[0]);
+  const apart = ({ logits }: { logits: Float32Array }) =>
+    Math.hypot(...logits.map((x, i) => x - full.logits[i])) / Math.hypot(...full.logits);
+  assert(apart(some) < apart(kept), `${apart(some)}, ${apart(kept)}`);
+});
+
 Deno.test("sparse: demoted tokens stay, in the bytes of the plan; those that matter are those that stay otherwise", async () => {
   const policy = (others: string) => `zipvl:others=${others},tau=0.8,reserve=32`;
   const drop = await read(ids, { policy: policy("drop"), budget: 1, prefill: "sparse" });

@@ -115,6 +115,65 @@ Deno.test({ name: "cq: codebooks, codes and outputs are the golden ones", ignore
   }
 });
 
+Deno.test({
+  name: "cq without rotation: attention by tables is that over the golden centres",
+  ignore: !present,
+}, async () => {
+  const file = (await golden<GoldenFile<Cq>>("cq.json"))!;
+  const { main } = file.variants;
+  const { channels_per_code: channels, bits, recent } = main.params;
+  const [dim, nKvHeads] = [file.head_dim, file.kv_heads];
+  const calibration: Calibration = {
+    model: "golden",
+    weights: "golden",
+    nLayers: 1,
+    nKvHeads,
+    headDim: dim,
+    valueDim: dim,
+    channels,
+    centres: 2 ** bits,
+    books: new Float32Array([...inOrder(main.codebook_k), ...inOrder(main.codebook_v)]),
+  };
+  const slopes = [0.5, 0.125];
+  /** A token's key, or value, once it has left the recent ones. */
+  const opened = (part: "k" | "v", head: number, token: number) =>
+    main[`codes_${part}`][head][token].flatMap((code, u) => main[`codebook_${part}`][head][u][code]);
+  for (const binary of BINARIES) {
+    for (const alibi of [false, true]) {
+      // As many query heads as KV heads: each reads by tables.
+      const rig = await makeRig({
+        ...shape(file),
+        nHeads: nKvHeads,
+        prefill: undefined,
+        binary,
+        slopes: alibi ? slopes : undefined,
+        storage: `cq:channels=${channels},recent=${recent},exact=f32`,
+        calibration,
+      });
+      rig.prompt(file.q, file.k, file.v, file.n);
+      for (const [step, { coded }] of main.per_step.entries()) {
+        const now = file.n + step;
+        const out = rig.step(file.q, file.k, file.v);
+        const wanted = Array.from({ length: nKvHeads }, (_, head) => {
+          const token = (part: "k" | "v", t: number) =>
+            t < coded ? opened(part, head, t) : file[part][head][t];
+          const weights = Array.from({ length: now + 1 }, (_, t) => {
+            const dot = token("k", t).reduce((sum, x, i) => sum + x * file.q[head][now][i], 0);
+            return Math.exp(dot / Math.sqrt(dim) - (alibi ? slopes[head] * (now - t) : 0));
+          });
+          const sum = weights.reduce((a, b) => a + b);
+          return Array.from(
+            { length: dim },
+            (_, i) => weights.reduce((total, weight, t) => total + weight / sum * token("v", t)[i], 0),
+          );
+        });
+        assertOut(out, wanted, `step ${step + 1}`);
+      }
+      assertEquals(rig.brokenGuards(), []);
+    }
+  }
+});
+
 Deno.test({ name: "cq: the tiny case's centres are weighted means", ignore: !present }, async () => {
   const { tiny } = (await golden<{ tiny: { given: { points: number[] }; expected: number[] } }>("cq.json"))!;
   const shape = { nKvHeads: 1, n: 4, dim: 1, channels: 1, centres: 4, weightGroups: 1 };

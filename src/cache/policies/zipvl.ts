@@ -27,6 +27,11 @@ export const zipvl: PolicyEntry = {
       most: 4096,
       whole: true,
     },
+    rows: {
+      default: "kept",
+      help: "Tokens of a sparse prompt whose attention is computed, over those that are kept",
+      oneOf: ["kept", "all"],
+    },
     seed: SEED,
     reserve: RESERVE,
   },
@@ -43,7 +48,7 @@ export const zipvl: PolicyEntry = {
       steps: demotes,
       reserve: values.number("reserve"),
       ...(demotes && { victims: "demote", storage: "mixed", every: values.number("block"), grows: true }),
-      sparse: { rows: probes, tau, demotes },
+      sparse: { rows: probes, tau, demotes, allRows: values.text("rows") === "all" },
       observe: (layer) => layer.probe(probes),
       reduce(layer) {
         layer.keepProbed(probes, tau);

@@ -45,7 +45,6 @@ export const keep: (a: number, b: number, c: number) => void;
 export const kv_append: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number) => void;
 export const kv_bytes: (a: number, b: number, c: number, d: number, e: number) => number;
 export const kv_compact: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number) => void;
-export const kv_evict: (a: number, b: number, c: number, d: number, e: number) => void;
 export const kv_evict_range: (a: number, b: number, c: number, d: number, e: number) => void;
 export const kv_reset: (a: number, b: number, c: number) => void;
 export const kv_truncate: (a: number, b: number, c: number, d: number) => void;
@@ -88,7 +87,6 @@ export const rope_table: (a: number, b: number, c: number, d: number, e: number,
 export const scale: (a: number, b: number, c: number) => void;
 export const sketch_feed: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number, o: number, p: number, q: number, r: number, s: number, t: number, u: number) => void;
 export const sketch_read: (a: number, b: number, c: number, d: number, e: number, f: number, g: number, h: number, i: number, j: number, k: number, l: number, m: number, n: number) => void;
-export const sketch_size: (a: number, b: number, c: number, d: number, e: number, f: number) => number;
 export const softcap: (a: number, b: number, c: number) => void;
 export const square_groups: (a: number, b: number, c: number, d: number, e: number, f: number) => void;
 export const topk: (a: number, b: number, c: number, d: number, e: number) => void;

@@ -1,7 +1,7 @@
 //! The KV cache of one layer, and attention over it. Storage types of keys and values: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0.
 use super::{codec, optional, read, write};
 use crate::kernel::attend;
-use crate::kernel::kv::{slots, KvType, Shape};
+use crate::kernel::kv::{slots, KvType, Shape, Stored};
 use crate::kernel::rope::RopeStyle;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -57,16 +57,6 @@ pub fn kv_append(
     cache.append(k, v, positions);
 }
 
-/// Empties one slot of one head.
-#[wasm_bindgen]
-pub fn kv_evict(slots: u32, n_kv_heads: u32, capacity: u32, head: u32, slot: u32) {
-    checked!(write(slots, 4 * slots_words(n_kv_heads, capacity)));
-    let slots = unsafe { write(slots, slots_words(n_kv_heads, capacity)) };
-    if let Some(mut head) = slots::heads(slots, capacity as usize).nth(head as usize) {
-        head.evict(slot as usize);
-    }
-}
-
 /// Empties every slot whose position is `position` or later.
 #[wasm_bindgen]
 pub fn kv_truncate(slots: u32, n_kv_heads: u32, capacity: u32, position: u32) {
@@ -118,6 +108,20 @@ pub(super) unsafe fn cache_mut<'a>(
         key,
         value,
     }
+}
+
+pub(super) unsafe fn stored<'a>(
+    keys: u32,
+    slots: u32,
+    n_kv_heads: u32,
+    dim: u32,
+    capacity: u32,
+    kind: u32,
+) -> Stored<'a> {
+    let key = shape(kind, dim, capacity);
+    let (key_bytes, n_slots) = (n_kv_heads * key.key_bytes() as u32, slots_words(n_kv_heads, capacity));
+    checked!(read(keys, key_bytes), read(slots, 4 * n_slots));
+    Stored { keys: read(keys, key_bytes / 4), slots: read(slots, n_slots), key }
 }
 
 /// Attention of the queries `q f32[T, H, k_dim]` at `positions` over every slot they may see.

@@ -1,18 +1,11 @@
 //! Indexes beside the cache, and what stays by class; see `kernel::index`.
 //!
 //! Keys, slots and the types of keys are those of `kv_append`. G KV heads, H query heads, T tokens, d width of a key.
-use super::attention::{cache_mut, shape, slots_words};
+use super::attention::{cache_mut, slots_words, stored};
 use super::{optional, read, write};
 use crate::kernel::index::kmeans::Points;
-use crate::kernel::index::{classes, clusters, kmeans, pages, sketch, Stored};
+use crate::kernel::index::{classes, clusters, kmeans, pages, sketch};
 use wasm_bindgen::prelude::wasm_bindgen;
-
-unsafe fn stored<'a>(keys: u32, slots: u32, n_kv_heads: u32, dim: u32, capacity: u32, kind: u32) -> Stored<'a> {
-    let key = shape(kind, dim, capacity);
-    let (key_bytes, n_slots) = (n_kv_heads * key.key_bytes() as u32, slots_words(n_kv_heads, capacity));
-    checked!(read(keys, key_bytes), read(slots, 4 * n_slots));
-    Stored { keys: read(keys, key_bytes / 4), slots: read(slots, n_slots), key }
-}
 
 /// Takes the keys `k f32[T, G, d]` of the tokens that have just been appended at `positions` into
 /// `bounds f32[G, pages / 4, 2, d, 4]`, pages = ceil(capacity / page) rounded up to fours; with T = 0 makes all bounds anew from the stored keys.
@@ -101,7 +94,7 @@ unsafe fn points<'a>(
     let rows: &[f32] = if slots == 0 { read(keys, n_kv_heads * n * dim) } else { &[] };
     let length = (n * dim) as usize;
     move |head| match of_slots {
-        Some(cache) => Points::Keys(cache.head(head).0, cache.key),
+        Some(cache) => Points::Keys(cache.keys_of(head), cache.key),
         None => Points::Rows(&rows[head * length..][..length]),
     }
 }
@@ -228,13 +221,13 @@ unsafe fn of_head<'a, T>(values: &'a [T], head: usize, n: u32) -> &'a [T] {
 }
 
 /// `sums f32[G, k]` += rate times the probabilities that the queries `q f32[T, H, d]` give each cluster's keys. `coarse` (or
-/// 0) `u32[G, k + 1]` are starts of runs of the `fine + 1` starts of fine clusters, else `fine` is 0. `logits f32[k]` is
-/// scratch.
+/// 0) `u32[G, k + 1]` are starts of runs of the `fine + 1` starts of fine clusters, else `fine` is 0. `room
+/// f32[5 k]` is scratch.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn cluster_calibrate(
     sums: u32,
-    logits: u32,
+    room: u32,
     centroids: u32,
     starts: u32,
     coarse: u32,
@@ -248,7 +241,11 @@ pub fn cluster_calibrate(
     scale: f32,
     rate: f32,
 ) {
-    checked!(write(sums, 4 * n_kv_heads * k), write(logits, 4 * k), read(centroids, 4 * n_kv_heads * k * dim));
+    checked!(
+        write(sums, 4 * n_kv_heads * k),
+        write(room, 4 * cluster_scratch(k)),
+        read(centroids, 4 * n_kv_heads * k * dim)
+    );
     unsafe {
         let group = n_heads / n_kv_heads;
         let centroids: &[f32] = read(centroids, n_kv_heads * k * dim);
@@ -258,15 +255,15 @@ pub fn cluster_calibrate(
         for (head, sums) in write::<f32>(sums, n_kv_heads * k).chunks_exact_mut(k as usize).enumerate() {
             let starts = of_head(starts, head, n_fine + 1);
             let coarse = coarse.map(|coarse| of_head(coarse, head, k + 1));
-            let size = |j: usize| match coarse {
-                Some(coarse) => Some(clusters::coarse_size(j, coarse, starts)),
-                None => Some(starts[j + 1] - starts[j]),
-            };
             let queries = queries(q, head, n_tokens, n_heads, group, dim, scale);
             let centroids = of_head(centroids, head, k * dim);
-            clusters::add_probabilities(sums, write(logits, k), centroids, queries, rate, &size);
+            clusters::calibrate(sums, write(room, cluster_scratch(k)), centroids, starts, coarse, queries, rate);
         }
     }
+}
+
+fn cluster_scratch(k: u32) -> u32 {
+    clusters::scratch(k as usize) as u32
 }
 
 unsafe fn queries<'a>(
@@ -292,14 +289,14 @@ unsafe fn queries<'a>(
 /// `active u32[G, capacity / 32]` = the slots that the queries `q f32[T, H, d]` read together: of the clusters
 /// `starts u32[G, k + 1]` with `centroids f32[G, k, d]` those whose probability is above `threshold`, and all slots behind
 /// them. With `n_coarse` > 0 only in runs `coarse_starts u32[G, n_coarse + 1]` of clusters whose own probability is above
-/// `coarse_threshold`. `scores f32[G, k]`, `coarse_scores f32[G, n_coarse]` = probabilities; `logits f32[2 k]` is scratch.
+/// `coarse_threshold`. `scores f32[G, k]`, `coarse_scores f32[G, n_coarse]` = probabilities; `room f32[5 k]` is scratch.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]
 pub fn cluster_choose(
     active: u32,
     scores: u32,
     coarse_scores: u32,
-    logits: u32,
+    room: u32,
     centroids: u32,
     starts: u32,
     coarse_centroids: u32,
@@ -319,7 +316,7 @@ pub fn cluster_choose(
     checked!(
         write(active, n_kv_heads * capacity / 8),
         write(scores, 4 * n_kv_heads * k),
-        write(logits, 8 * k),
+        write(room, 4 * cluster_scratch(k)),
         read(centroids, 4 * n_kv_heads * k * dim),
         read(starts, 4 * n_kv_heads * (k + 1)),
     );
@@ -343,7 +340,7 @@ pub fn cluster_choose(
             });
             let coarse_scores = write(coarse_scores + 4 * head as u32 * n_coarse, n_coarse);
             let queries = queries(q, head, n_tokens, n_heads, group, dim, scale);
-            clusters::choose(bits, scores, coarse_scores, write(logits, 2 * k), fine, coarse, queries);
+            clusters::choose(bits, scores, coarse_scores, write(room, cluster_scratch(k)), fine, coarse, queries);
         }
     }
 }
@@ -369,7 +366,6 @@ pub fn far_apart(
     }
 }
 
-/// Words and floats of one head's sketch: `sketch_size(.., 0)` and `sketch_size(.., 1)`.
 fn sketch_shape(clusters: u32, key_samples: u32, value_samples: u32, key_dim: u32, value_dim: u32) -> sketch::Shape {
     sketch::Shape {
         clusters: clusters as usize,
@@ -378,20 +374,6 @@ fn sketch_shape(clusters: u32, key_samples: u32, value_samples: u32, key_dim: u3
         key_dim: key_dim as usize,
         value_dim: value_dim as usize,
     }
-}
-
-/// Words (`floats` 0) or floats (1) of one KV head's sketch; `key_samples` 0: folded, which takes no value samples.
-#[wasm_bindgen]
-pub fn sketch_size(
-    clusters: u32,
-    key_samples: u32,
-    value_samples: u32,
-    key_dim: u32,
-    value_dim: u32,
-    floats: u32,
-) -> u32 {
-    let shape = sketch_shape(clusters, key_samples, value_samples, key_dim, value_dim);
-    (if floats == 0 { shape.words() } else { shape.floats() }) as u32
 }
 
 /// Moves the tokens at positions below `before` from the cache into the sketches `words u32[G, ..]`, `floats f32[G, ..]`.

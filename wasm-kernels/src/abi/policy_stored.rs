@@ -1,7 +1,6 @@
 //! Policies that look at stored keys and values, or at queries; see `kernel::policy`.
-use super::attention::{shape, slots_words};
+use super::attention::{shape, slots_words, stored};
 use super::{optional, read, write};
-use crate::kernel::policy::blocks::Stored;
 use crate::kernel::policy::geometry::{self, Geometry};
 use crate::kernel::policy::merge::{self, Changed, Join};
 use crate::kernel::policy::{cut::Range, echo, queries};
@@ -28,14 +27,7 @@ pub fn policy_geometry(
 ) {
     checked!(write(out, 4 * n_kv_heads * capacity));
     unsafe {
-        let key = shape(k_type, k_dim, capacity);
-        let cache = Stored {
-            keys: read(keys, n_kv_heads * key.key_bytes() as u32 / 4),
-            values: &[],
-            slots: read(slots, slots_words(n_kv_heads, capacity)),
-            key,
-            value: key,
-        };
+        let cache = stored(keys, slots, n_kv_heads, k_dim, capacity, k_type);
         geometry::geometry(write(out, n_kv_heads * capacity), cache, Geometry::from_id(kind));
     }
 }
@@ -89,17 +81,13 @@ pub fn policy_expect(
     let n_stats = n_heads * statistics(k_dim);
     checked!(write(out, 4 * n_kv_heads * capacity), write(room, 4 * capacity), read(stats, 4 * n_stats));
     unsafe {
-        let (key, value) = (shape(k_type, k_dim, capacity), shape(v_type, v_dim, capacity));
-        let cache = Stored {
-            keys: read(keys, n_kv_heads * key.key_bytes() as u32 / 4),
-            values: read(values, n_kv_heads * value.value_bytes() as u32),
-            slots: read(slots, slots_words(n_kv_heads, capacity)),
-            key,
-            value,
-        };
+        let cache = stored(keys, slots, n_kv_heads, k_dim, capacity, k_type);
+        let value = shape(v_type, v_dim, capacity);
         let turn =
             optional(table, rope_dims).map(|table| queries::Turn { table, style: RopeStyle::from_id(rope_style) });
         let future = queries::Future {
+            values: read(values, n_kv_heads * value.value_bytes() as u32),
+            value,
             stats: read(stats, n_stats),
             turn,
             bias: optional(bias, n_kv_heads * capacity),
@@ -143,14 +131,7 @@ pub fn policy_echo(
         read(k, 4 * n_tokens * n_kv_heads * k_dim),
     );
     unsafe {
-        let key = shape(k_type, k_dim, capacity);
-        let cache = Stored {
-            keys: read(keys, n_kv_heads * key.key_bytes() as u32 / 4),
-            values: &[],
-            slots: read(slots, slots_words(n_kv_heads, capacity)),
-            key,
-            value: key,
-        };
+        let cache = stored(keys, slots, n_kv_heads, k_dim, capacity, k_type);
         let chunk = echo::Chunk {
             q: read(q, n_tokens * n_heads * k_dim),
             k: read(k, n_tokens * n_kv_heads * k_dim),

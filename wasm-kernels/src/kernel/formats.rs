@@ -1,6 +1,7 @@
 //! Block formats as values: inner loops behind pointers, so that all that is around them is compiled once, not twelve
 //! times. A pointer is followed once for some thousand products.
 use super::matvec::{dot, Dot};
+use super::shared::Shared;
 use crate::quant::{with_format, Format, Group, Masks};
 use crate::simd::*;
 use core::ops::Range;
@@ -14,10 +15,12 @@ pub struct BlockFormat {
     pub halves: bool,
     pub offset: bool,
     pub wide: bool,
+    bias: i32,
     /// Takes so many blocks of four rows apart.
     pub place: unsafe fn(&mut Group, column: usize, group: *const u8, n_blocks: usize, masks: &Masks),
     whole: Decode,
     split: Decode,
+    shared: Option<Shared>,
 }
 
 /// How a format is multiplied with one token.
@@ -41,6 +44,7 @@ impl BlockFormat {
             halves: F::GROUP == 16,
             offset: F::OFFSET,
             wide: F::WIDE,
+            bias: if F::BIAS_BITS == 0 { 0 } else { 1 << F::BIAS_BITS },
             place: Group::place::<F>,
             whole,
             split: if F::WIDE && SecondOperand::MAY_BE_SEVEN_BITS {
@@ -48,6 +52,7 @@ impl BlockFormat {
             } else {
                 whole
             },
+            shared: Shared::of::<F>(),
         }
     }
 
@@ -69,12 +74,21 @@ impl BlockFormat {
         }
     }
 
+    /// How several tokens are multiplied at once, where there is a way of its own for that.
+    pub fn shared(&self, masks: &Masks) -> Option<Shared> {
+        if self.splits(masks) {
+            None
+        } else {
+            self.shared
+        }
+    }
+
     /// What is added to the codes in a group's vectors, in every lane.
     pub fn bias(&self, masks: &Masks) -> v128 {
-        match (self.wide, self.offset) {
-            (true, _) => masks.wide.bias,
-            (_, true) => i32x4_splat(0),
-            (_, false) => i32x4_splat(64),
+        if self.wide {
+            masks.wide.bias
+        } else {
+            i32x4_splat(self.bias)
         }
     }
 

@@ -8,6 +8,8 @@
 //! the other one to three:
 //!     for each 4 times 4 rows:  out[token][row..] = dot(weights, activations)
 //! ```
+//! A few tokens in common formats do without a panel, two or four of them side by side (`shared`).
+//!
 //! The panel (10 to 20 KB) and 4 tokens' activations (3 KB) stay in the first cache, all tokens' activations in the
 //! second.
 use super::formats::Decode;
@@ -15,10 +17,15 @@ use super::lanes::{self, load_some, store_some};
 use super::matvec::ABREAST;
 use super::panel::{Panel, COLUMNS, GROUPS};
 use super::quantize::{quantized_bytes, BLOCK};
+use super::shared::{self, Shared, SUMS};
 use super::tile::{diagonals, tile, Shape, TOKENS};
 use super::weights::Weights;
 use crate::quant::{Group, Masks};
 use crate::simd::*;
+use core::ops::Range;
+
+/// From so many tokens on, unpacking into a panel costs less than it saves.
+const WORTH_A_PANEL: usize = 32;
 
 /// Rows `out[token][0..n_rows]` of a product; with `accumulate`, it is added to what is there.
 pub struct Product<'a> {
@@ -34,30 +41,43 @@ pub fn matmul(product: &mut Product, w: Weights) {
 }
 
 fn matmul_with(product: &mut Product, w: Weights, masks: &Masks) {
-    let fours = product.n_tokens & !3;
-    if fours > 0 {
-        panels(product, w, fours, masks);
+    let (fours, shared) = (product.n_tokens & !3, w.format.shared(masks));
+    let mut next = fours;
+    match shared {
+        Some(Shared { four, .. }) if fours < WORTH_A_PANEL => together(product, w, 0..fours, 4, four, masks),
+        _ if fours > 0 => panels(product, w, fours, masks),
+        _ => {}
     }
-    for token in fours..product.n_tokens {
+    if let (Some(Shared { pair, .. }), 2..) = (shared, product.n_tokens - next) {
+        together(product, w, next..next + 2, 2, pair, masks);
+        next += 2;
+    }
+    for token in next..product.n_tokens {
         let out = &mut product.out[token * w.n_rows..][..w.n_rows];
         let x = product.x[token * quantized_bytes(w.n_cols)..].as_ptr();
         vectors(out, w, x, product.accumulate, masks);
     }
 }
 
-/// One token: the matrix in as many parts as groups go side by side, one of each at a time.
+/// The rows of the `i`-th round over a matrix: one group in each of `abreast` parts of it, or of those that are left
+/// behind the parts, the last one several times.
 ///
 /// Far apart, because the hardware fetches ahead of one stream per page of memory, and not across its end: a single
 /// stream reads less than half of what four can.
+fn abreast_rows(i: usize, n_groups: usize, abreast: usize) -> [usize; ABREAST] {
+    let part = n_groups / abreast;
+    core::array::from_fn(|g| match i {
+        i if i < part => 4 * (g.min(abreast - 1) * part + i),
+        _ => 4 * (abreast * part + g).min(n_groups - 1),
+    })
+}
+
+/// One token: the matrix in as many parts as groups go side by side, one of each at a time.
 fn vectors(out: &mut [f32], w: Weights, x: *const u8, accumulate: bool, masks: &Masks) {
     let Decode { abreast, dot } = w.format.decode(masks);
     let (whole, n_blocks) = (w.n_rows / 4, w.n_cols / w.format.columns);
-    let part = whole / abreast;
-    // The last round may have too few groups for all places: the last of them is computed several times.
-    for i in 0..part + (whole > abreast * part) as usize {
-        let group =
-            |g: usize| if i < part { g.min(abreast - 1) * part + i } else { (abreast * part + g).min(whole - 1) };
-        let rows: [usize; ABREAST] = core::array::from_fn(|g| 4 * group(g));
+    for i in 0..whole.div_ceil(abreast) {
+        let rows = abreast_rows(i, whole, abreast);
         let mut sums = rows.map(|row| load_or_zero(&out[row..row + 4], accumulate));
         // SAFETY: there are as many rows and columns.
         unsafe { dot(&mut sums, &rows.map(|row| w.group(row, 0)), n_blocks, x, masks) };
@@ -77,6 +97,36 @@ fn vectors(out: &mut [f32], w: Weights, x: *const u8, accumulate: bool, masks: &
     }
 }
 
+/// Some tokens, `n` at a time: as `vectors`, with weights that are unpacked once for all `n`.
+fn together(product: &mut Product, w: Weights, tokens: Range<usize>, n: usize, dot: shared::Dot, masks: &Masks) {
+    let (whole, n_blocks, row_bytes) = (w.n_rows / 4, w.n_cols / w.format.columns, quantized_bytes(w.n_cols));
+    let (abreast, last) = (SUMS / n, w.n_rows % 4);
+    for i in 0..whole.div_ceil(abreast) + (last > 0) as usize {
+        let rows = if i < whole.div_ceil(abreast) { abreast_rows(i, whole, abreast) } else { [4 * whole; ABREAST] };
+        let n_rows = (w.n_rows - rows[0]).min(4);
+        for token in tokens.clone().step_by(n) {
+            let place = |s: usize| (token + s % n) * w.n_rows + rows[s / n];
+            let mut sums: [v128; SUMS] =
+                core::array::from_fn(|s| load_or_zero(&product.out[place(s)..][..n_rows], product.accumulate));
+            let x = product.x[token * row_bytes..].as_ptr();
+            // SAFETY: there are as many rows and columns; of the last rows one block at a time.
+            unsafe {
+                if n_rows == 4 {
+                    dot(&mut sums, &rows.map(|row| w.group(row, 0)), n_blocks, x, row_bytes, masks);
+                } else {
+                    for column in (0..w.n_cols).step_by(w.format.columns) {
+                        let block = w.last_group(column);
+                        let x = x.add(quantized_bytes(column) * if n == 4 { 4 } else { 1 });
+                        dot(&mut sums, &[block.as_ptr(); ABREAST], 1, x, row_bytes, masks);
+                    }
+                }
+            }
+            for (s, sum) in sums.into_iter().enumerate() {
+                store(&mut product.out[place(s)..][..n_rows], sum);
+            }
+        }
+    }
+}
 /// The inner loop of the formats with these properties.
 struct Like<const HALVES: bool, const OFFSET: bool, const SPLIT: bool>;
 
@@ -247,6 +297,34 @@ mod tests {
     fn every_format_matches_the_sum() {
         for type_id in [2, 3, 6, 7, 8, 10, 11, 12, 13, 14, 20, 23] {
             with_format!(type_id, F => check::<F>(type_id), unreachable!());
+        }
+    }
+
+    /// What a token gets must not depend on which tokens it is read with.
+    fn check_alone<F: Format>(type_id: u32) {
+        let (mut random, format) = (Random(50 + type_id as u64), BlockFormat::by_id(type_id).unwrap());
+        let (n_rows, n_cols) = (43, 2 * F::COLUMNS);
+        let mut bytes = sample(&mut random, type_id, n_rows * n_cols / F::COLUMNS);
+        repack(&mut bytes, &mut vec![0; 4 * n_cols / F::COLUMNS * F::BYTES], n_cols, format);
+        let w = Weights { bytes: &bytes, n_rows, n_cols, format };
+        for n_tokens in [2, 3, 4, 7] {
+            let x = random.floats(n_tokens * n_cols);
+            let product = |x: &[f32]| {
+                let n_tokens = x.len() / n_cols;
+                let (mut xq, mut out) = (vec![0; n_tokens * quantized_bytes(n_cols)], vec![0.0; n_tokens * n_rows]);
+                quantize(&mut xq, x, n_tokens, n_cols);
+                matmul(&mut Product { out: &mut out, x: &xq, n_tokens, accumulate: false }, w);
+                out
+            };
+            let alone: Vec<f32> = x.chunks(n_cols).flat_map(|x| product(x)).collect();
+            assert_eq!(product(&x), alone, "{type_id}, {n_tokens} tokens");
+        }
+    }
+
+    #[test]
+    fn tokens_together_give_the_bits_of_each_alone() {
+        for type_id in [2, 3, 6, 7, 8, 12, 13, 20, 23] {
+            with_format!(type_id, F => check_alone::<F>(type_id), unreachable!());
         }
     }
 }

@@ -70,7 +70,7 @@ pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
 
 /// A field or four codes of a block.
 #[cfg_attr(target_arch = "wasm32", inline(always))]
-unsafe fn splat(x: *const u8, at: usize) -> v128 {
+pub unsafe fn splat(x: *const u8, at: usize) -> v128 {
     v128_load32_splat(x.add(at) as *const u32)
 }
 

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod quantize;
 pub mod rope;
 pub mod scalar;
+pub mod shared;
 pub mod tile;
 pub mod topk;
 pub mod weights;

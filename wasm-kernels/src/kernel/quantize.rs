@@ -36,27 +36,67 @@ pub const MINUS_FIRST: usize = 44;
 /// Below this a block counts as zero: 127 divided by it would leave the range of f32.
 const TINY: f32 = 1e-36;
 
+/// 1.5 * 2^23: added to a float, it leaves the nearest integer in the low bits.
+const MAGIC: f32 = 12_582_912.0;
+
 /// `xq` = `n_tokens` rows `x` of `n_cols` columns.
 pub fn quantize(xq: &mut [u8], x: &[f32], n_tokens: usize, n_cols: usize) {
-    // 1.5 * 2^23: added to a float, it leaves the nearest integer in the low bits.
-    let magic = opaque(f32x4_splat(12_582_912.0));
+    let magic = opaque(f32x4_splat(MAGIC));
     let (grouped, row) = (n_tokens & !3, quantized_bytes(n_cols));
     let (fours, ones) = xq[..n_tokens * row].split_at_mut(grouped * row);
     let (x_fours, x_ones) = x[..n_tokens * n_cols].split_at(grouped * n_cols);
     for (to, x) in fours.chunks_exact_mut(4 * row).zip(x_fours.chunks_exact(4 * n_cols)) {
         for (i, to) in to.chunks_exact_mut(4 * BLOCK).enumerate() {
-            let token = |t: usize| unsafe { quantize_block(x.as_ptr().add(t * n_cols + i * COLUMNS), magic) };
-            let blocks = [token(0), token(1), token(2), token(3)];
-            for part in 0..3 {
-                let words = transpose(blocks.map(|block| block[part]));
-                words.iter().enumerate().for_each(|(j, &word)| store(to, 64 * part + 16 * j, word));
-            }
+            // SAFETY: four rows of as many columns.
+            unsafe { quantize_four(to, x.as_ptr().add(i * COLUMNS), n_cols, magic) };
         }
     }
     for (to, x) in ones.chunks_exact_mut(BLOCK).zip(x_ones.chunks_exact(COLUMNS)) {
         let block = unsafe { quantize_block(x.as_ptr(), magic) };
         block.iter().enumerate().for_each(|(part, &words)| store(to, 16 * part, words));
     }
+}
+
+/// A block of each of four tokens, whose rows are `n_cols` floats apart. What a step of 4 columns rounds to is what lies
+/// together in memory; scales and sums are a lane per token.
+///
+/// # Safety
+/// 32 floats are readable in each row.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+unsafe fn quantize_four(to: &mut [u8], x: *const f32, n_cols: usize, magic: v128) {
+    let floats =
+        |step: usize| -> [v128; 4] { core::array::from_fn(|t| v128_load(x.add(t * n_cols + 4 * step) as *const v128)) };
+    let lanes = |v: [v128; 4], f: fn(v128, v128) -> v128| transpose(v).into_iter().reduce(f).unwrap_unchecked();
+    let (zero, steps) = (i32x4_splat(0), opaque(4));
+    let mut largest = [zero; 4];
+    for step in 0..2 * steps {
+        let x = floats(step);
+        largest = core::array::from_fn(|t| i32x4_max(largest[t], f32x4_abs(x[t])));
+    }
+    let largest = lanes(largest, |a, b| i32x4_max(a, b));
+    let tiny = f32x4_lt(largest, f32x4_splat(TINY));
+    let scale = v128_andnot(f32x4_div(largest, f32x4_splat(127.0)), tiny);
+    let factor = v128_andnot(f32x4_div(f32x4_splat(127.0), largest), tiny);
+    let factors = [
+        i32x4_shuffle::<0, 0, 0, 0>(factor, factor),
+        i32x4_shuffle::<1, 1, 1, 1>(factor, factor),
+        i32x4_shuffle::<2, 2, 2, 2>(factor, factor),
+        i32x4_shuffle::<3, 3, 3, 3>(factor, factor),
+    ];
+    let mut sums = [zero; 4];
+    for (half, field) in [MINUS_FIRST, MINUS_SUM].into_iter().enumerate() {
+        for step in 4 * half..4 * half + steps {
+            let x = floats(step);
+            let [a, b, c, d]: [v128; 4] =
+                core::array::from_fn(|t| i32x4_sub(f32x4_add(f32x4_mul(x[t], factors[t]), magic), magic));
+            store(to, 16 * step, i8x16_narrow_i16x8(i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d)));
+            sums = [i32x4_add(sums[0], a), i32x4_add(sums[1], b), i32x4_add(sums[2], c), i32x4_add(sums[3], d)];
+        }
+        let minus_sum = i32x4_neg(lanes(sums, |a, b| i32x4_add(a, b)));
+        store(to, 4 * field, minus_sum);
+        store(to, 4 * SCALED_SUM, f32x4_mul(f32x4_neg(scale), f32x4_convert_i32x4(minus_sum)));
+    }
+    store(to, 4 * SCALE, scale);
 }
 
 #[cfg_attr(target_arch = "wasm32", inline(always))]

@@ -4,8 +4,8 @@
 //! low[block of 32 columns][step of 4 columns]  16 bytes: row r has columns 4 * step.. in bytes 4r..
 //! scales, offsets[block][half of 16 columns]   one f32 per row
 //! ```
-//! Codes are 7 bits without a sign, as the dot product wants its second operand: those that could be negative are 64
-//! larger. Codes of 8 bits are whole where the machine allows (see `Wide`). Where it does not, their sign bit has a plane
+//! Codes are 7 bits without a sign, as the dot product wants its second operand: those that could be negative are larger
+//! by the format's bias. Codes of 8 bits are whole where the machine allows (see `Wide`). Where it does not, their sign bit has a plane
 //! of its own, `code = low - 128 * high`, which keeps them exact.
 use super::{Format, Masks};
 use crate::simd::*;
@@ -58,6 +58,7 @@ impl Group {
     /// They are readable at `group`, and have no more columns than there are here.
     #[inline(never)]
     pub unsafe fn place<F: Format>(&mut self, column: usize, group: *const u8, n_blocks: usize, masks: &Masks) {
+        debug_assert!(column + n_blocks * F::COLUMNS <= GROUP_COLUMNS);
         for i in 0..n_blocks {
             self.place_block::<F>((column + i * F::COLUMNS) / 32, group.add(4 * i * F::BYTES), masks);
         }
@@ -66,7 +67,7 @@ impl Group {
     /// Puts the same block of four interleaved rows at block `at` of 32 columns.
     ///
     /// # Safety
-    /// `4 * F::BYTES` bytes are readable at `group`.
+    /// `4 * F::BYTES` bytes are readable at `group`, and there is room for a block at `at`.
     #[cfg_attr(target_arch = "wasm32", inline(always))]
     unsafe fn place_block<F: Format>(&mut self, at: usize, group: *const u8, masks: &Masks) {
         let opened = F::open(group, masks);
@@ -76,32 +77,29 @@ impl Group {
             for step in 0..if F::RUN == 32 { steps } else { masks.trips(steps) } {
                 let codes = F::codes(group, run, step, masks);
                 for (part, &code) in codes.iter().enumerate().take(F::PARTS) {
-                    let step = part * steps + step;
-                    self.place_codes::<F>(at + step / 8, step % 8, code, masks);
+                    // The parts of a run of 32 columns share a block, those of a longer one have a block each.
+                    let (at, step) = if F::RUN == 32 { (at, part * steps + step) } else { (at + part, step) };
+                    let low = self.low.get_unchecked_mut(at).get_unchecked_mut(step);
+                    if !F::WIDE {
+                        store(low, code);
+                    } else if masks.wide.whole {
+                        store(low, v128_xor(code, masks.wide.flip));
+                    } else {
+                        store(low, v128_and(code, masks.x7f));
+                        let high = self.high.get_unchecked_mut(at).get_unchecked_mut(step);
+                        store(high, v128_and(u16x8_shr(code, 7), masks.x01));
+                    }
                 }
             }
             super::unrolled!(F::RUN / 32, i => {
                 for half in 0..32 / F::GROUP {
                     let (scale, offset) = F::scale(group, &opened, run, i, half, masks);
-                    store(&mut self.scales[at + i][half], scale);
+                    store(&mut self.scales.get_unchecked_mut(at + i)[half], scale);
                     if F::OFFSET {
-                        store(&mut self.offsets[at + i][half], offset);
+                        store(&mut self.offsets.get_unchecked_mut(at + i)[half], offset);
                     }
                 }
             });
-        }
-    }
-
-    #[cfg_attr(target_arch = "wasm32", inline(always))]
-    fn place_codes<F: Format>(&mut self, at: usize, step: usize, code: v128, masks: &Masks) {
-        if !F::WIDE {
-            let bias = if F::OFFSET { 0 } else { 64 - (1 << F::BIAS_BITS) };
-            store(&mut self.low[at][step], i8x16_add(code, i8x16_splat(bias)));
-        } else if masks.wide.whole {
-            store(&mut self.low[at][step], v128_xor(code, masks.wide.flip));
-        } else {
-            store(&mut self.low[at][step], v128_and(code, masks.x7f));
-            store(&mut self.high[at][step], v128_and(u16x8_shr(code, 7), masks.x01));
         }
     }
 }

@@ -87,6 +87,8 @@ pub trait Format {
     const WIDE: bool = false;
     /// Vectors of codes are this much larger, so that they have no sign: 2 to this power, or 0 for nothing.
     const BIAS_BITS: u32 = 0;
+    /// Whether models have most of their weights in it, so that decoding several tokens at once has code of its own.
+    const COMMON: bool = false;
     const RUN: usize = 32;
     const PARTS: usize = 2;
 

@@ -7,6 +7,7 @@ use core::ops::Range;
 pub struct Q4_0;
 
 impl Format for Q4_0 {
+    const COMMON: bool = true;
     const COLUMNS: usize = 32;
     const BYTES: usize = 18;
     const HALF_FLOATS: Range<usize> = 0..2;

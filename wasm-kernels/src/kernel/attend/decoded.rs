@@ -10,6 +10,7 @@
 //! - A codec is one file beside `kernel::codec` with an implementation of [`Codec`]; it sees one block at a time, so that
 //!   a virtual call costs nothing that counts.
 //! - A slot is decoded once for up to 16 rows. Bound by the rotation, eight instructions for a pair of four slots.
+use super::chunk::Runs;
 use super::looked_up::Tables;
 use super::{Cache, CHUNK, MAX_DIM};
 use crate::kernel::kv::half::Widen;
@@ -37,6 +38,12 @@ pub struct Block<'a> {
     pub start: usize,
     /// Positions of the slots' tokens, `EMPTY` where there is none.
     pub positions: &'a [u32; BLOCK],
+}
+
+impl<'a> Block<'a> {
+    pub fn new(cache: &Cache<'a>, head: usize, start: usize) -> Self {
+        Self { head, start, positions: cache.slots[start..].first_chunk().unwrap() }
+    }
 }
 
 /// Keys or values, or both, stored otherwise than by the cache's types.
@@ -110,57 +117,35 @@ impl Room {
     }
 }
 
-/// The blocks of some slots.
-pub fn blocks<'a>(head: usize, start: usize, positions: &'a [u32]) -> impl Iterator<Item = Block<'a>> {
-    let blocks = positions.as_chunks::<BLOCK>().0.iter().enumerate();
-    blocks.map(move |(i, positions)| Block { head, start: start + i * BLOCK, positions })
-}
-
-/// Keys as words of the type F32, where they need decoding, else as they are `stored`.
+/// Keys of some blocks as words of the type F32.
 #[inline(never)]
-pub fn decode_keys<'a>(
-    room: &'a mut Room,
-    head: &Cache,
-    kv_head: usize,
-    start: usize,
-    positions: &[u32],
-    stored: &'a [u32],
-) -> &'a [u32] {
+pub fn decode_keys<'a>(room: &'a mut Room, head: &Cache, kv_head: usize, blocks: &Runs) -> &'a [u32] {
     let (Decoding { codec, rotation }, dim) = (head.extras.decoding, head.key.dim);
-    let codec = codec.filter(|codec| codec.has_keys());
-    if codec.is_none() && rotation.is_none() {
-        return stored;
-    }
-    let keys = room.floats(positions.len() * dim);
-    let words = BLOCK * head.key.key_words();
-    for (i, (block, keys)) in blocks(kv_head, start, positions).zip(keys.chunks_exact_mut(BLOCK * dim)).enumerate() {
-        match codec {
+    let keys = room.floats(blocks.n_slots() * dim);
+    let words = head.key.key_words();
+    for (run, keys) in blocks.iter().zip(keys.chunks_exact_mut(BLOCK * dim)) {
+        let block = Block::new(head, kv_head, run.slot);
+        match codec.filter(|codec| codec.has_keys()) {
             Some(codec) => codec.keys(&block, keys),
-            None => plain_keys(keys, &stored[i * words..], &head.key),
+            None => plain_keys(keys, &head.keys[run.slot * words..], &head.key),
         }
         if let Some(rotation) = rotation {
-            let ranks = head.extras.ranks.map(|ranks| ranks[block.start..].first_chunk().unwrap());
-            rotation.turn_keys(keys, dim, ranks.unwrap_or(block.positions));
+            let indexes = head.extras.ranks.map_or(block.positions, |ranks| ranks[run.slot..].first_chunk().unwrap());
+            rotation.turn_keys(keys, dim, indexes);
         }
     }
     // SAFETY: floats are words.
     unsafe { core::slice::from_raw_parts(keys.as_ptr() as *const u32, keys.len()) }
 }
 
-/// Values as bytes of the type F32, where they need decoding, else as they are `stored`.
+/// Values of some blocks as bytes of the type F32.
 #[inline(never)]
-pub fn decode_values<'a>(
-    room: &'a mut Room,
-    head: &Cache,
-    kv_head: usize,
-    start: usize,
-    positions: &[u32],
-    stored: &'a [u8],
-) -> &'a [u8] {
-    let Some(codec) = head.extras.decoding.codec.filter(|codec| codec.has_values()) else { return stored };
-    let values = room.floats(positions.len() * head.value.dim);
-    let parts = values.chunks_exact_mut(BLOCK * head.value.dim);
-    blocks(kv_head, start, positions).zip(parts).for_each(|(block, values)| codec.values(&block, values));
+pub fn decode_values<'a>(room: &'a mut Room, head: &Cache, kv_head: usize, blocks: &Runs) -> &'a [u8] {
+    let values = room.floats(blocks.n_slots() * head.value.dim);
+    if let Some(codec) = head.extras.decoding.codec {
+        let parts = values.chunks_exact_mut(BLOCK * head.value.dim);
+        blocks.iter().zip(parts).for_each(|(run, values)| codec.values(&Block::new(head, kv_head, run.slot), values));
+    }
     // SAFETY: a float is four bytes.
     unsafe { core::slice::from_raw_parts(values.as_ptr() as *const u8, 4 * values.len()) }
 }

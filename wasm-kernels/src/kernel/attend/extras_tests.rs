@@ -29,6 +29,8 @@ fn ragged(random: &mut Random, kind: KvType, with: &str) -> Owned {
         let word = |i: usize, random: &mut Random| match i % 5 {
             0 | 3 => 0,
             1 => u32::MAX,
+            // Some of the eights in which slots are read.
+            2 => random.bits() & 0xff << (8 * random.below(4)),
             _ => random.bits(),
         };
         owned.extras.active = (0..2 * CAPACITY / 32).map(|i| word(i, random)).collect();

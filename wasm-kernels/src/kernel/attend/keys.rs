@@ -8,8 +8,9 @@
 //! the stored sum of the block's codes, so that the offset costs nothing per row.
 //! Q4_0: the query becomes signed bytes per block of 32, the codes are the unsigned operand; -7.5 times the bytes' sum
 //! is the offset.
+use super::chunk::Runs;
 use super::rows::{Logits, TILE};
-use super::{CHUNK, MAX_DIM, ROWS};
+use super::{MAX_DIM, ROWS};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK, GROUP};
 use crate::kernel::kv::{KvType, Shape};
@@ -96,53 +97,59 @@ impl PreparedQueries {
     }
 }
 
-/// `logits[i][s]` of rows `first + i < first + n_rows` and the `n_slots` slots of `keys`, a multiple of 32; returns the
-/// largest of each row.
+/// `logits[i][s]` of rows `first + i < first + n_rows` and the slots of the runs of `keys`; returns the largest of each
+/// row.
 pub fn score(
     logits: &mut Logits,
     queries: &PreparedQueries,
     first: usize,
     n_rows: usize,
     keys: &[u32],
-    n_slots: usize,
+    runs: &Runs,
 ) -> [f32; TILE] {
-    let keys = &keys[..n_slots * queries.shape.key_words()];
-    let score_rows = match n_rows {
-        1 => score_rows::<1>,
-        2 => score_rows::<2>,
-        3 => score_rows::<3>,
-        _ => score_rows::<4>,
+    let score_rows = match (queries.shape.kind, n_rows) {
+        (_, 1) => score_rows::<1>,
+        // Two and three rows of floats go with copies of the last: a function each is not worth its code.
+        (KvType::F32 | KvType::F16, _) => score_rows::<TILE>,
+        (_, 2) => score_rows::<2>,
+        (_, 3) => score_rows::<3>,
+        _ => score_rows::<TILE>,
     };
-    assert!(n_slots <= CHUNK && first + n_rows <= ROWS);
-    // SAFETY: `keys` holds `n_slots` whole slots, at most `CHUNK`; rows `first..first + n_rows` are set.
-    unsafe { score_rows(logits, queries, first, keys.as_ptr(), n_slots / GROUP) }
+    assert!(runs.end() * queries.shape.key_words() <= keys.len() && first + n_rows <= ROWS);
+    // SAFETY: `keys` holds all slots of the runs, which end with the last one; rows `first..first + n_rows` are set.
+    unsafe { score_rows(logits, queries, first, n_rows, keys.as_ptr(), runs) }
 }
 
 unsafe fn score_rows<const R: usize>(
     logits: &mut Logits,
     queries: &PreparedQueries,
     first: usize,
+    n_rows: usize,
     keys: *const u32,
-    n_groups: usize,
+    runs: &Runs,
 ) -> [f32; TILE] {
     let (q, shape) = (queries.row(first), &queries.shape);
     match shape.kind {
-        KvType::F32 => each_group(logits, keys, n_groups, shape, |keys| [dot_f32::<R>(q, keys, shape.dim)]),
-        KvType::F16 => {
-            let widen = Widen::new();
-            each_group(logits, keys, n_groups, shape, |keys| [dot_f16::<R>(q, keys, shape.dim, &widen)])
+        KvType::F32 if R == 1 || R == TILE => {
+            let q = core::array::from_fn(|r| queries.row(first + r.min(n_rows - 1)));
+            each_group(logits, keys, runs, shape, |keys| [dot_f32::<R>(q, keys, shape.dim)])
+        }
+        KvType::F16 if R == 1 || R == TILE => {
+            let (widen, q) = (Widen::new(), core::array::from_fn(|r| queries.row(first + r.min(n_rows - 1))));
+            each_group(logits, keys, runs, shape, |keys| [dot_f16::<R>(q, keys, shape.dim, &widen)])
         }
         KvType::Q8_0 => {
             let units: [v128; R] = core::array::from_fn(|r| f32x4_splat(queries.units[first + r]));
-            each_group::<R, SHARED>(logits, keys, n_groups, shape, |keys| {
+            each_group::<R, SHARED>(logits, keys, runs, shape, |keys| {
                 let sums: [[v128; R]; SHARED] = dot_q8_0(q, keys, shape);
                 sums.map(|sums| core::array::from_fn(|r| f32x4_mul(sums[r], units[r])))
             })
         }
         KvType::Q4_0 => {
             let units = &queries.blocks[first..];
-            each_group(logits, keys, n_groups, shape, |keys| dot_q4_0::<R>(q, units, keys, shape))
+            each_group(logits, keys, runs, shape, |keys| dot_q4_0::<R>(q, units, keys, shape))
         }
+        _ => unreachable!("one or four rows of floats"),
     }
 }
 
@@ -152,18 +159,21 @@ unsafe fn score_rows<const R: usize>(
 unsafe fn each_group<const R: usize, const G: usize>(
     logits: &mut Logits,
     keys: *const u32,
-    n_groups: usize,
+    runs: &Runs,
     shape: &Shape,
     dots: impl Fn(*const u32) -> [[v128; R]; G],
 ) -> [f32; TILE] {
-    let stride = GROUP * shape.key_words();
+    let words = shape.key_words();
     let mut tops = [f32x4_splat(f32::NEG_INFINITY); R];
-    for group in (0..n_groups).step_by(G) {
-        let dots = dots(keys.add(group * stride));
-        for g in 0..G {
-            for r in 0..R {
-                v128_store(logits[r].as_mut_ptr().add((group + g) * GROUP) as *mut v128, dots[g][r]);
-                tops[r] = f32x4_pmax(tops[r], dots[g][r]);
+    for run in runs.iter() {
+        for slot in (0..run.n).step_by(G * GROUP) {
+            let dots = dots(keys.add((run.slot + slot) * words));
+            for g in 0..G {
+                for r in 0..R {
+                    let place = logits[r].as_mut_ptr().add(run.place + slot + g * GROUP);
+                    v128_store(place as *mut v128, dots[g][r]);
+                    tops[r] = f32x4_pmax(tops[r], dots[g][r]);
+                }
             }
         }
     }
@@ -176,25 +186,25 @@ unsafe fn word(keys: *const u32, i: usize) -> v128 {
 }
 
 #[inline(always)]
-unsafe fn dot_f32<const R: usize>(q: *const u32, keys: *const u32, dim: usize) -> [v128; R] {
+unsafe fn dot_f32<const R: usize>(q: [*const u32; R], keys: *const u32, dim: usize) -> [v128; R] {
     let mut sums = [f32x4_splat(0.0); R];
     for i in 0..dim {
         let k = word(keys, i);
         for (r, sum) in sums.iter_mut().enumerate() {
-            *sum = f32x4_madd(k, v128_load32_splat(q.add(r * STRIDE + i)), *sum);
+            *sum = f32x4_madd(k, v128_load32_splat(q[r].add(i)), *sum);
         }
     }
     sums
 }
 
 #[inline(always)]
-unsafe fn dot_f16<const R: usize>(q: *const u32, keys: *const u32, dim: usize, widen: &Widen) -> [v128; R] {
+unsafe fn dot_f16<const R: usize>(q: [*const u32; R], keys: *const u32, dim: usize, widen: &Widen) -> [v128; R] {
     let mut sums = [f32x4_splat(0.0); R];
     for i in 0..dim / 2 {
         let pair = word(keys, i);
         let (even, odd) = (widen.high(i32x4_shl(pair, 16)), widen.high(pair));
         for (r, sum) in sums.iter_mut().enumerate() {
-            let q = q.add(r * STRIDE + 2 * i);
+            let q = q[r].add(2 * i);
             *sum = f32x4_madd(even, v128_load32_splat(q), *sum);
             *sum = f32x4_madd(odd, v128_load32_splat(q.add(1)), *sum);
         }

@@ -11,9 +11,10 @@
 //! - Keys that turn when they are read have no such tables: those would differ by position. Where several query heads
 //!   share a key, opening it once for all of them is faster.
 //! - Bound by the look-ups, one per group of channels and slot, where opening takes one per channel.
-use super::decoded::{blocks, Block, Scratch};
-use super::rows::{hide, run, Row};
-use super::softmax::{finish, weigh, Chunk, Running, Weights};
+use super::chunk::{Chunk, Runs};
+use super::decoded::{Block, Scratch};
+use super::rows::{hide, keep, Row};
+use super::softmax::{finish, weigh, Running, Weights};
 use super::{Cache, Options, Results, CHUNK};
 use crate::kernel::elementwise::scale;
 use crate::kernel::kv::values::BLOCK;
@@ -38,7 +39,7 @@ pub fn attend_row(
     q: &[f32],
     row: &Row,
     kv_head: usize,
-    head: Cache,
+    head: &Cache,
     options: Options,
     (tables, sizes): (&dyn Tables, [usize; 2]),
     scratch: &mut Scratch,
@@ -52,20 +53,29 @@ pub fn attend_row(
     results.out[out.clone()].fill(0.0);
     let float = Shape { kind: KvType::F32, ..head.value };
     let (mut running, mut weights) = (Running::default(), Weights::default());
-    let mut logits = [0.0; CHUNK];
-    let mut start = 0;
-    while start < head.slots.len() {
-        let at = start;
-        let (n_slots, is_read) = run(head.extras.active, at, CHUNK.min(head.slots.len() - at));
-        let (positions, logits) = (&head.slots[at..][..n_slots], &mut logits[..n_slots]);
-        start += n_slots;
-        let chunk = Chunk::new(positions, &[], float, &head.extras, at);
-        if !is_read || row.mask.hides(&chunk) {
-            hide(results, core::slice::from_ref(row), capacity, at, n_slots);
+    let (mut logits, mut scales) = ([0.0; CHUNK], [0.0; CHUNK]);
+    if head.extras.active.is_some() {
+        hide(results, core::slice::from_ref(row), capacity, 0, head.slots.len());
+    }
+    let mut next = 0;
+    loop {
+        let runs = Runs::take(&mut next, head.slots.len(), CHUNK, head.extras.active, true);
+        let n_slots = runs.n_slots();
+        if n_slots == 0 {
+            break;
+        }
+        let logits = &mut logits[..n_slots];
+        let chunk = Chunk::new(runs, head, float, &mut scales);
+        if row.mask.hides(chunk.range) {
+            // Where slots are left out, all are hidden so far.
+            if runs.is_one_piece() {
+                hide(results, core::slice::from_ref(row), capacity, runs.start(), n_slots);
+            }
             continue;
         }
         let mut top = f32::NEG_INFINITY;
-        for (block, logits) in blocks(kv_head, at, positions).zip(logits.chunks_exact_mut(BLOCK)) {
+        for (run, logits) in runs.iter().zip(logits.chunks_exact_mut(BLOCK)) {
+            let block = Block::new(head, kv_head, run.slot);
             top = top.max(tables.score(&block, q, options.scale, table, logits));
         }
         let top = finish(logits, top, row, &chunk, options.softcap);
@@ -74,12 +84,12 @@ pub fn attend_row(
         if let Some(factor) = running.raise(top.logit) {
             scale(out, factor);
             scale(sums, factor);
-            scores.iter_mut().for_each(|scores| scale(&mut scores[..at], factor));
+            scores.iter_mut().for_each(|scores| scale(&mut scores[..runs.start()], factor));
         }
         weigh(&mut weights, &mut running, logits, top, &chunk, KvType::F32);
-        scores.into_iter().for_each(|scores| scores[at..][..n_slots].copy_from_slice(logits));
-        for (block, weights) in blocks(kv_head, at, positions).zip(logits.chunks_exact(BLOCK)) {
-            tables.gather(&block, weights, sums, out);
+        scores.into_iter().for_each(|scores| keep(scores, &runs, logits));
+        for (run, weights) in runs.iter().zip(logits.chunks_exact(BLOCK)) {
+            tables.gather(&Block::new(head, kv_head, run.slot), weights, sums, out);
         }
     }
     let out = &mut results.out[out];

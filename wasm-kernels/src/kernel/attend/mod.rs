@@ -21,6 +21,7 @@
 //! - Bound by the byte dots, two per 16 products.
 // Rows, groups and dims run through several arrays at once.
 #![allow(clippy::needless_range_loop)]
+mod chunk;
 pub mod decoded;
 #[cfg(test)]
 mod extras_tests;
@@ -166,16 +167,17 @@ fn attend_heads(
             }
         };
         let tables = cache.extras.decoding.tables().filter(|_| group == 1);
-        if let (Some(tables), Some(scratch)) = (tables, &mut scratch) {
-            for i in 0..n_tokens {
-                attend_row(results, tile.q, &row(i), kv_head, head, options, tables, scratch);
+        let n_rows = n_tokens * group;
+        let mut rows = [Row::default(); ROWS];
+        for start in (0..n_rows).step_by(ROWS) {
+            let rows = &mut rows[..ROWS.min(n_rows - start)];
+            rows.iter_mut().enumerate().for_each(|(i, place)| *place = row(start + i));
+            match (tables, &mut scratch) {
+                (Some(tables), Some(scratch)) => rows
+                    .iter()
+                    .for_each(|row| attend_row(results, tile.q, row, kv_head, &head, options, tables, scratch)),
+                _ => attend_rows(results, tile.q, rows, kv_head, &head, options, scratch.as_deref_mut()),
             }
-            continue;
-        }
-        for start in (0..n_tokens * group).step_by(ROWS) {
-            let rows: [Row; ROWS] = core::array::from_fn(|i| row((start + i).min(n_tokens * group - 1)));
-            let rows = &rows[..ROWS.min(n_tokens * group - start)];
-            attend_rows(results, tile.q, rows, kv_head, head, options, scratch.as_deref_mut());
         }
     }
 }

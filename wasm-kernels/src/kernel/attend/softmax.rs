@@ -1,9 +1,9 @@
 //! From dot products to weights of values: position bias, mask, running maximum, exponentials, rounding to 14 bits.
+use super::chunk::{load_words, Chunk};
 use super::rows::Row;
 use super::{Extras, CHUNK};
 use crate::kernel::activation::softcapped;
-use crate::kernel::kv::values::BLOCK;
-use crate::kernel::kv::{KvType, Shape};
+use crate::kernel::kv::KvType;
 use crate::kernel::lanes::{load, store};
 use crate::kernel::logits::max_lane;
 use crate::kernel::math::Exp;
@@ -12,7 +12,7 @@ use crate::simd::*;
 
 /// Which positions a token sees: `position - p <= reach`, modulo 2^32, so that one comparison excludes later positions,
 /// those before the window, and empty slots.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Mask {
     position: u32,
     reach: u32,
@@ -24,89 +24,14 @@ impl Mask {
     }
 
     /// Is nothing in this range visible?
-    pub fn hides(&self, chunk: &Chunk) -> bool {
-        let (low, high) = chunk.range;
+    pub fn hides(&self, (low, high): (u32, u32)) -> bool {
         low > self.position || high < self.position - self.reach
     }
 
     /// Is all of this range visible?
-    fn shows(&self, chunk: &Chunk) -> bool {
-        let (low, high) = chunk.range;
+    fn shows(&self, (low, high): (u32, u32)) -> bool {
         high <= self.position && self.position - low <= self.reach
     }
-}
-
-#[inline(always)]
-fn load_words(quad: &[u32; 4]) -> v128 {
-    // SAFETY: the reference covers 16 readable bytes.
-    unsafe { v128_load(quad.as_ptr() as *const v128) }
-}
-
-/// What all rows share about the slots of a chunk.
-pub struct Chunk<'a> {
-    pub positions: &'a [u32],
-    /// The lowest and the highest position.
-    range: (u32, u32),
-    /// Scales of 4- and 8-bit values, 0 in empty slots.
-    scales: [f32; CHUNK],
-    top_scale: f32,
-    /// Of the chunk's slots, as in `Extras`.
-    bias: Option<&'a [f32]>,
-    active: Option<&'a [u32]>,
-    ranks: Option<&'a [u32]>,
-}
-
-impl<'a> Chunk<'a> {
-    #[inline(never)]
-    pub fn new(positions: &'a [u32], values: &[u8], shape: Shape, extras: &Extras<'a>, start: usize) -> Self {
-        let n = positions.len();
-        let mut chunk = Self {
-            positions,
-            range: (0, 0),
-            scales: [0.0; CHUNK],
-            top_scale: 0.0,
-            bias: extras.bias.map(|bias| &bias[start..][..n]),
-            // A chunk that is read as a whole is like any other.
-            active: extras
-                .active
-                .map(|active| &active[start / BLOCK..][..n / BLOCK])
-                .filter(|active| active.iter().any(|&bits| bits != u32::MAX)),
-            ranks: extras.ranks.map(|ranks| &ranks[start..][..n]),
-        };
-        let (mut low, mut high) = (u32x4_splat(u32::MAX), u32x4_splat(0));
-        for quad in positions.as_chunks::<4>().0 {
-            let quad = load_words(quad);
-            (low, high) = (u32x4_min(low, quad), u32x4_max(high, quad));
-        }
-        chunk.range = (lanes(low).into_iter().fold(u32::MAX, u32::min), lanes(high).into_iter().fold(0, u32::max));
-        if matches!(shape.kind, KvType::Q4_0 | KvType::Q8_0) {
-            let mut top = f32x4_splat(0.0);
-            let blocks = values.chunks(shape.value_block_bytes()).zip(chunk.scales.chunks_exact_mut(BLOCK));
-            for ((values, scales), positions) in blocks.zip(positions.as_chunks::<BLOCK>().0) {
-                let quads = scales.as_chunks_mut::<4>().0.iter_mut().zip(values.as_chunks::<16>().0);
-                for ((scales, values), positions) in quads.zip(positions.as_chunks::<4>().0) {
-                    // SAFETY: the reference covers 16 readable bytes.
-                    let scale = unsafe { v128_load(values.as_ptr() as *const v128) };
-                    let empty = i32x4_eq(load_words(positions), i32x4_splat(-1));
-                    let scale = v128_andnot(scale, empty);
-                    top = f32x4_pmax(top, scale);
-                    store(scales, scale);
-                }
-            }
-            chunk.top_scale = max_lane(top);
-        }
-        chunk
-    }
-}
-
-fn lanes(v: v128) -> [u32; 4] {
-    to_array(v).map(f32::to_bits)
-}
-
-fn to_array(v: v128) -> [f32; 4] {
-    let mut lanes = [0.0; 4];
-    store(&mut lanes, v);
-    lanes
 }
 
 /// The largest of a row's logits in a chunk, and the largest scale of the values it sees there. Not of those that it does
@@ -119,8 +44,8 @@ pub struct Top {
 
 /// Turns scaled dot products, `top` the largest of them, into logits.
 pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f32) -> Top {
-    let is_plain = softcap == 0.0 && row.slope == 0.0 && chunk.bias.is_none() && chunk.active.is_none();
-    if is_plain && row.mask.shows(chunk) {
+    let is_plain = softcap == 0.0 && row.slope == 0.0 && chunk.head.extras.bias.is_none() && !chunk.has_gaps;
+    if is_plain && row.mask.shows(chunk.range) {
         return Top { logit: top, scale: chunk.top_scale };
     }
     bias_and_mask(logits, row, chunk, softcap)
@@ -129,24 +54,27 @@ pub fn finish(logits: &mut [f32], top: f32, row: &Row, chunk: &Chunk, softcap: f
 #[inline(never)]
 fn bias_and_mask(logits: &mut [f32], row: &Row, chunk: &Chunk, softcap: f32) -> Top {
     let (mut top, mut top_scale) = (f32x4_splat(f32::NEG_INFINITY), f32x4_splat(0.0));
-    let slots = chunk.positions.as_chunks::<4>().0.iter().zip(chunk.scales.as_chunks::<4>().0);
-    for (i, (logits, (positions, scales))) in logits.as_chunks_mut::<4>().0.iter_mut().zip(slots).enumerate() {
-        let behind = i32x4_sub(u32x4_splat(row.mask.position), load_words(positions));
+    let Extras { bias, active, ranks, .. } = chunk.head.extras;
+    let quads = chunk.runs.iter().flat_map(|run| (0..run.n / 4).map(|i| (run.place / 4 + i, run.slot / 4 + i)));
+    // Fours of slots: of the chunk, and of the head.
+    for (i, quad) in quads {
+        let (logits, scales) = (&mut logits.as_chunks_mut::<4>().0[i], &chunk.scales.as_chunks::<4>().0[i]);
+        let behind = i32x4_sub(u32x4_splat(row.mask.position), load_words(&chunk.head.slots.as_chunks().0[quad]));
         let mut visible = u32x4_le(behind, u32x4_splat(row.mask.reach));
         let mut distance = behind;
         let mut logit = load(logits);
         if softcap != 0.0 {
             logit = softcapped(logit, softcap);
         }
-        if let Some(bias) = chunk.bias {
-            logit = f32x4_add(logit, load(&bias.as_chunks::<4>().0[i]));
+        if let Some(bias) = bias {
+            logit = f32x4_add(logit, load(&bias.as_chunks().0[quad]));
         }
-        if let Some(active) = chunk.active {
-            visible = v128_and(visible, lanes_of_bits(active[i / 8] >> (i % 8 * 4)));
+        if let Some(active) = active {
+            visible = v128_and(visible, lanes_of_bits(active[quad / 8] >> (quad % 8 * 4)));
         }
         if row.slope != 0.0 {
-            if let Some(ranks) = chunk.ranks {
-                distance = i32x4_sub(u32x4_splat(row.index), load_words(&ranks.as_chunks::<4>().0[i]));
+            if let Some(ranks) = ranks {
+                distance = i32x4_sub(u32x4_splat(row.index), load_words(&ranks.as_chunks().0[quad]));
             }
             logit = f32x4_sub(logit, f32x4_mul(f32x4_splat(row.slope), f32x4_convert_u32x4(distance)));
         }
@@ -241,7 +169,7 @@ pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &mut [f32], top
     let bound = exp(top.logit - state.max) * top.scale;
     weights.unit = bound / 16383.0;
     let factor = if bound > 0.0 { 16383.0 / bound } else { 0.0 };
-    let (sum, units) = weigh_codes(&mut weights.words, logits, &chunk.scales, state.max, factor);
+    let (sum, units) = weigh_codes(&mut weights.words, logits, chunk.scales, state.max, factor);
     state.sum += sum;
     state.weight_sum += units as f32 * weights.unit;
 }

@@ -6,52 +6,70 @@
 //! out[row] += unit * the sums
 //! ```
 //! F32 and F16 rows are added up slot by slot, the slots that no row gives weight to left out.
+use super::chunk::Runs;
 use super::rows::{Row, TILE};
 use super::softmax::Weights;
-use super::CHUNK;
+use super::{CHUNK, MAX_DIM};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::lanes::load;
 use crate::simd::*;
 
-/// `out[row] += weights[row] · values`, over `n_slots` slots, a multiple of 32.
-pub fn add(out: &mut [f32], rows: &[Row], weights: &[Weights; TILE], values: &[u8], n_slots: usize, shape: Shape) {
-    let n_blocks = n_slots / BLOCK;
-    let values = &values[..n_blocks * shape.value_block_bytes()];
-    let places: [*mut f32; TILE] =
-        core::array::from_fn(|i| out[rows[i.min(rows.len() - 1)].in_q * shape.dim..][..shape.dim].as_mut_ptr());
-    // SAFETY: `places` are rows of `out` of `shape.dim` floats, as many as `rows`; `values` holds whole blocks.
+/// `out[row] += weights[row] · values`, over the slots of the runs.
+pub fn add(out: &mut [f32], rows: &[Row], weights: &[Weights; TILE], values: &[u8], runs: &Runs, shape: Shape) {
+    assert!(runs.end().div_ceil(BLOCK) * shape.value_block_bytes() <= values.len());
+    let mut spare = [0.0; MAX_DIM];
+    let places: [*mut f32; TILE] = core::array::from_fn(|i| match rows.get(i) {
+        Some(row) => out[row.in_q * shape.dim..][..shape.dim].as_mut_ptr(),
+        None => spare.as_mut_ptr(),
+    });
+    // SAFETY: `places` are rows of `shape.dim` floats; `values` holds all slots of the runs, which end with the last one.
     unsafe {
-        match rows.len() {
-            1 => add_rows::<1>(places, weights, values, n_blocks, shape),
-            2 => add_rows::<2>(places, weights, values, n_blocks, shape),
-            3 => add_rows::<3>(places, weights, values, n_blocks, shape),
-            _ => add_rows::<4>(places, weights, values, n_blocks, shape),
+        match (shape.kind, rows.len()) {
+            (KvType::F32, n) => add_all_floats(places, n, weights, runs, shape.dim, |slot, dim| {
+                v128_load(values.as_ptr().add(4 * (slot * shape.dim + dim)) as *const v128)
+            }),
+            (KvType::F16, n) => {
+                let widen = Widen::new();
+                add_all_floats(places, n, weights, runs, shape.dim, |slot, dim| {
+                    let halves = values.as_ptr().add(2 * (slot * shape.dim + dim));
+                    widen.low(i32x4_load_extend_i16x4(halves as *const i16))
+                })
+            }
+            (_, 1) => add_all_codes::<1>(places, weights, values, runs, shape),
+            (_, 2) => add_all_codes::<2>(places, weights, values, runs, shape),
+            (_, 3) => add_all_codes::<3>(places, weights, values, runs, shape),
+            _ => add_all_codes::<4>(places, weights, values, runs, shape),
         }
     }
 }
 
-unsafe fn add_rows<const R: usize>(
+unsafe fn add_all_codes<const R: usize>(
     out: [*mut f32; TILE],
     weights: &[Weights; TILE],
     values: &[u8],
-    n_blocks: usize,
+    runs: &Runs,
     shape: Shape,
 ) {
     match shape.kind {
-        KvType::F32 => add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
-            v128_load(values.as_ptr().add(4 * (slot * shape.dim + dim)) as *const v128)
-        }),
-        KvType::F16 => {
-            let widen = Widen::new();
-            add_floats::<R>(out, weights, n_blocks, shape.dim, |slot, dim| {
-                let halves = values.as_ptr().add(2 * (slot * shape.dim + dim));
-                widen.low(i32x4_load_extend_i16x4(halves as *const i16))
-            })
-        }
-        KvType::Q8_0 => add_codes::<R, false>(out, weights, values, n_blocks, shape),
-        KvType::Q4_0 => add_codes::<R, true>(out, weights, values, n_blocks, shape),
+        KvType::Q4_0 => add_codes::<R, true>(out, weights, values, runs, shape),
+        _ => add_codes::<R, false>(out, weights, values, runs, shape),
+    }
+}
+
+/// Two and three rows go with spare ones: a function for each number of rows is not worth its code.
+unsafe fn add_all_floats(
+    out: [*mut f32; TILE],
+    n_rows: usize,
+    weights: &[Weights; TILE],
+    runs: &Runs,
+    dim: usize,
+    value: impl Fn(usize, usize) -> v128,
+) {
+    match n_rows {
+        1 => add_floats::<1>(out, 1, weights, runs, dim, value),
+        _ => add_floats::<TILE>(out, n_rows, weights, runs, dim, value),
     }
 }
 
@@ -63,20 +81,24 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
     out: [*mut f32; TILE],
     weights: &[Weights; TILE],
     values: &[u8],
-    n_blocks: usize,
+    runs: &Runs,
     shape: Shape,
 ) {
     let stride = shape.value_block_bytes();
     // Unknown to the compiler, which would unroll the loop and then put the dots of one sum in a row, each waiting for
     // the one before.
-    let n_vectors = opaque(if FOUR_BITS { BLOCK / 8 } else { BLOCK / 4 });
+    let n_vectors = if FOUR_BITS { BLOCK / 8 } else { BLOCK / 4 };
+    let all = opaque(n_vectors);
     for d in (0..shape.dim / 4).step_by(D) {
         let mut acc = [[dot14_start(i32x4_splat(0)); R]; D];
-        for block in 0..n_blocks {
-            let codes = values.as_ptr().add(block * stride + 4 * BLOCK + 16 * d * n_vectors);
+        for run in runs.iter() {
+            let codes = values.as_ptr().add(run.slot / BLOCK * stride + 4 * BLOCK + 16 * d * n_vectors);
+            // Blocks of 4 bits are whole.
+            let (start, end) =
+                if FOUR_BITS { (0, all) } else { (run.slot % BLOCK / 4, (run.slot % BLOCK + run.n) / 4) };
             let mut dot = |group: usize, codes: [[v128; D]; 2]| {
                 let words: [v128; R] = core::array::from_fn(|r| {
-                    let group = block * BLOCK / 4 + group;
+                    let group = run.place / 4 + group - start;
                     v128_load(weights[r].words.as_ptr().add(2 * group) as *const v128)
                 });
                 let codes = codes.map(|codes| codes.map(|codes| dot14_bytes(codes)));
@@ -97,7 +119,7 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
                     }
                 }
             };
-            for i in (0..n_vectors).step_by(2) {
+            for i in (start..end).step_by(2) {
                 let load = |d: usize, i: usize| v128_load(codes.add(16 * (d * n_vectors + i)) as *const v128);
                 let codes = [i, i + 1].map(|i| core::array::from_fn(|d| load(d, i)));
                 if FOUR_BITS {
@@ -121,14 +143,15 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
 #[inline(never)]
 unsafe fn add_floats<const R: usize>(
     out: [*mut f32; TILE],
+    n_rows: usize,
     weights: &[Weights; TILE],
-    n_blocks: usize,
+    runs: &Runs,
     dim: usize,
     value: impl Fn(usize, usize) -> v128,
 ) {
     let (mut seen, mut n_seen) = ([(0, [0f32; TILE]); CHUNK], 0);
-    for slot in 0..n_blocks * BLOCK {
-        let of_rows = core::array::from_fn(|r| if r < R { weights[r].floats[slot] } else { 0.0 });
+    for (slot, place) in runs.iter().flat_map(|run| (0..run.n).map(|i| (run.slot + i, run.place + i))) {
+        let of_rows = core::array::from_fn(|r| if r < R.min(n_rows) { weights[r].floats[place] } else { 0.0 });
         seen[n_seen] = (slot, of_rows);
         n_seen += of_rows.iter().any(|&weight| weight != 0.0) as usize;
     }

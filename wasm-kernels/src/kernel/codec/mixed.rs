@@ -229,9 +229,9 @@ impl Store<'_> {
                 0 => 0,
                 _ => self.region[before + block - 1] + self.region[marks + block - 1].count_ones(),
             };
-            for slot in (32 * block).max(coded)..(32 * block + 32).min(positions.len()) {
+            for (slot, &position) in positions.iter().enumerate().take(32 * block + 32).skip(coded.max(32 * block)) {
                 let room = ((so_far + bits.count_ones()) as usize) < codec.rich;
-                bits |= ((positions[slot] as usize == slot && room) as u32) << (slot % 32);
+                bits |= ((position as usize == slot && room) as u32) << (slot % 32);
             }
             self.region[marks + block] = bits;
             self.region[before + block] = so_far;

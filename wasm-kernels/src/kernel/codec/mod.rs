@@ -158,37 +158,21 @@ impl Tables for Layer<'_> {
         keys.tabulate(books(&self.form, self.books, head).0, q, scale, table);
     }
 
-    fn score(
-        &self,
-        block: &Block,
-        q: &[f32],
-        scale: f32,
-        table: &[f32],
-        logits: &mut [f32],
-    ) -> f32 {
+    fn score(&self, block: &Block, q: &[f32], scale: f32, table: &[f32], logits: &mut [f32]) -> f32 {
         let (form, coded) = (&self.form, self.region[CODED_KEYS]);
         let Some((keys, _)) = form.coupled() else {
             return 0.0;
         };
         let words = keys.row_words();
-        keys.look_up(
-            &self.head_keys(block.head)[block.start * words..],
-            table,
-            logits,
-        );
+        keys.look_up(&self.head_keys(block.head)[block.start * words..], table, logits);
         let mut key = [0.0; MAX_DIM];
         for (logit, &position) in logits.iter_mut().zip(block.positions) {
             if position >= coded && position != EMPTY {
-                form.exact_keys().read(
-                    &self.region[form.exact_key(block.head, position)..],
-                    &mut key[..form.key_dim],
-                );
+                form.exact_keys().read(&self.region[form.exact_key(block.head, position)..], &mut key[..form.key_dim]);
                 *logit = scale * dot(q, &key);
             }
         }
-        logits
-            .iter()
-            .fold(f32::NEG_INFINITY, |top, logit| top.max(*logit))
+        logits.iter().fold(f32::NEG_INFINITY, |top, logit| top.max(*logit))
     }
 
     fn gather(&self, block: &Block, weights: &[f32], sums: &mut [f32], out: &mut [f32]) {
@@ -207,12 +191,9 @@ impl Tables for Layer<'_> {
                 values.gather(row, weight, sums);
             } else {
                 let exact = &self.region[form.exact_value(block.head, position)..];
-                form.exact_values()
-                    .read(exact, &mut value[..form.value_dim]);
+                form.exact_values().read(exact, &mut value[..form.value_dim]);
                 let weight = f32x4_splat(weight);
-                zip(out, &value[..form.value_dim], |out, value| {
-                    f32x4_madd(weight, value, out)
-                });
+                zip(out, &value[..form.value_dim], |out, value| f32x4_madd(weight, value, out));
             }
         }
     }
@@ -228,7 +209,5 @@ impl Tables for Layer<'_> {
 /// The product of `q` with the first numbers of a key.
 fn dot(q: &[f32], key: &[f32]) -> f32 {
     let quads = q.as_chunks::<4>().0.iter().zip(key.as_chunks::<4>().0);
-    f32x4_sum(quads.fold(f32x4_splat(0.0), |sum, (q, k)| {
-        f32x4_madd(load(q), load(k), sum)
-    }))
+    f32x4_sum(quads.fold(f32x4_splat(0.0), |sum, (q, k)| f32x4_madd(load(q), load(k), sum)))
 }

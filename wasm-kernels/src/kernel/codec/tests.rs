@@ -365,16 +365,16 @@ fn tokens_that_matter_have_all_bits() {
                     let most = ((1 << (low << matters(position) as u32)) - 1) as f64;
                     let alike = || (start..end).filter(|&other| matters(other) == matters(position));
                     let of = |rows: &[Vec<f32>], token: usize, i: usize| rows[token][head * DIM + i] as f64;
-                    for i in 0..DIM {
+                    for (i, &k) in k.iter().enumerate() {
                         let column = || alike().map(|token| of(&owned.k, token, i));
                         let (min, max) = (column().fold(9.0, f64::min), column().fold(-9.0, f64::max));
-                        close(k[i], of(&owned.k, position, i), (max - min) / most / 2.0 + 4e-3 * halves as f64 + 1e-6);
+                        close(k, of(&owned.k, position, i), (max - min) / most / 2.0 + 4e-3 * halves as f64 + 1e-6);
                     }
                     let scale = |i: usize| alike().map(|token| of(&owned.v, token, i).abs()).fold(0.0, f64::max).sqrt();
                     let row = || (0..DIM).map(|i| of(&owned.v, position, i) / scale(i));
                     let step = (row().fold(-9.0, f64::max) - row().fold(9.0, f64::min)) / most;
-                    for i in 0..DIM {
-                        close(v[i], of(&owned.v, position, i), (step / 2.0 + 4e-3 * halves as f64) * scale(i) + 1e-6);
+                    for (i, &v) in v.iter().enumerate() {
+                        close(v, of(&owned.v, position, i), (step / 2.0 + 4e-3 * halves as f64) * scale(i) + 1e-6);
                     }
                 }
             }

@@ -13,12 +13,12 @@
 //!
 //! Source: Squeezed Attention, arXiv 2411.09688 §4; the mean over grouped heads is not in the paper.
 use super::kmeans::Points;
-use super::{active, add, dot, scale};
+use super::{active, add, scale};
 use crate::kernel::attend::MAX_DIM;
 use crate::kernel::kv::keys::copy_key;
 use crate::kernel::kv::slots::{Cache, HEADER};
 use crate::kernel::kv::values::copy_value;
-use crate::kernel::lanes::{load, store};
+use crate::kernel::lanes::{load, map, zip};
 use crate::kernel::logits::max;
 use crate::kernel::math::exp_nonpositive;
 use crate::simd::*;
@@ -46,98 +46,116 @@ pub struct Queries<'a> {
 }
 
 impl<'a> Queries<'a> {
-    fn rows(self) -> impl Iterator<Item = &'a [f32]> {
-        (0..self.n_tokens).flat_map(move |token| (0..self.group).map(move |head| self.row(token, head)))
-    }
-
-    fn row(self, token: usize, head: usize) -> &'a [f32] {
-        &self.q[(token * self.n_heads + head) * self.dim..][..self.dim]
+    /// One of the rows, token by token.
+    fn row(self, i: usize) -> &'a [f32] {
+        &self.q[(i / self.group * self.n_heads + i % self.group) * self.dim..][..self.dim]
     }
 }
 
-/// `sums[j] += rate · P_j` for every query; `logits f32[k]` is scratch. Clusters that `size` gives none of are left out.
+/// Floats of scratch for `k` clusters: their sizes, and logits of some rows.
+pub const fn scratch(k: usize) -> usize {
+    (1 + ROWS) * k
+}
+
+/// Rows that share the loads of centroids.
+const ROWS: usize = 4;
+
+/// `sums[j] += rate · P_j` for every query, with clusters of `sizes f32[k]`; those of less than 0 are left out.
+/// `logits f32[4, k]` is scratch.
 #[inline(never)]
-pub fn add_probabilities(
+fn add_probabilities(
     sums: &mut [f32],
+    sizes: &[f32],
     logits: &mut [f32],
     centroids: &[f32],
     queries: Queries,
     rate: f32,
-    size: &dyn Fn(usize) -> Option<u32>,
 ) {
-    for q in queries.rows() {
-        logits.fill(f32::NEG_INFINITY);
+    let (k, n_rows) = (sums.len(), queries.n_tokens * queries.group);
+    for first in (0..n_rows).step_by(ROWS) {
+        let rows: [&[f32]; ROWS] = core::array::from_fn(|i| queries.row((first + i).min(n_rows - 1)));
         for (j, centroid) in centroids.chunks_exact(queries.dim).enumerate() {
-            if size(j).is_some() {
-                logits[j] = dot(q, centroid) * queries.scale;
-            }
+            let dots = if sizes[j] >= 0.0 { dots(rows, centroid) } else { [f32::NEG_INFINITY; ROWS] };
+            dots.into_iter().enumerate().for_each(|(i, dot)| logits[i * k + j] = dot * queries.scale);
         }
-        let top = max(logits);
-        if top == f32::NEG_INFINITY {
-            return;
+        for logits in logits.chunks_exact_mut(k).take(ROWS.min(n_rows - first)) {
+            let top = f32x4_splat(max(logits));
+            map(logits, |logit| exp_nonpositive(f32x4_sub(logit, top)));
+            let total: f32 = logits.iter().zip(sizes).map(|(weight, size)| weight * size.max(0.0)).sum();
+            let factor = f32x4_splat(rate / total.max(f32::MIN_POSITIVE));
+            zip(sums, logits, |sum, weight| f32x4_madd(weight, factor, sum));
         }
-        let mut total = 0.0;
-        for (quad, logits) in logits.chunks_mut(4).enumerate() {
-            let mut lanes = [f32::NEG_INFINITY; 4];
-            lanes[..logits.len()].copy_from_slice(logits);
-            let weights = exp_nonpositive(f32x4_sub(load(&lanes), f32x4_splat(top)));
-            store(&mut lanes, weights);
-            for (i, (logit, weight)) in logits.iter_mut().zip(lanes).enumerate() {
-                *logit = weight;
-                total += weight * size(4 * quad + i).unwrap_or(0) as f32;
-            }
-        }
-        let factor = rate / total.max(f32::MIN_POSITIVE);
-        sums.iter_mut().zip(logits.iter()).for_each(|(sum, weight)| *sum += factor * weight);
     }
 }
 
+/// Products of some rows with one, a multiple of four long.
+#[inline(always)]
+fn dots(rows: [&[f32]; ROWS], x: &[f32]) -> [f32; ROWS] {
+    let rows = rows.map(|row| &row.as_chunks::<4>().0[..x.len() / 4]);
+    let mut sums = [f32x4_splat(0.0); ROWS];
+    for (i, x) in x.as_chunks::<4>().0.iter().enumerate() {
+        let x = load(x);
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = f32x4_madd(load(&row[i]), x, *sum);
+        }
+    }
+    sums.map(|sum| f32x4_sum(sum))
+}
+
+/// `sums f32[k]` += `rate` times what the queries want of each cluster, or, with `coarse_starts u32[k + 1]`, of each coarse
+/// one. `room` is scratch.
+pub fn calibrate(
+    sums: &mut [f32],
+    room: &mut [f32],
+    centroids: &[f32],
+    starts: &[u32],
+    coarse_starts: Option<&[u32]>,
+    queries: Queries,
+    rate: f32,
+) {
+    let (sizes, logits) = room.split_at_mut(sums.len());
+    measure(sizes, starts, coarse_starts);
+    add_probabilities(sums, sizes, logits, centroids, queries, rate);
+}
+
+/// `sizes f32[k]` = slots of each cluster, or of each coarse one.
+fn measure(sizes: &mut [f32], starts: &[u32], coarse_starts: Option<&[u32]>) {
+    let start = |i: usize| starts[coarse_starts.map_or(i, |runs| runs[i] as usize)];
+    sizes.iter_mut().enumerate().for_each(|(i, size)| *size = (start(i + 1) - start(i)) as f32);
+}
+
 /// Bits of the slots that the queries read: of the clusters, of `capacity` slots those from the last cluster's end on.
-/// `scores f32[k]` and `coarse_scores f32[k']` receive the probabilities.
+/// `scores f32[k]` and `coarse_scores f32[k']` receive the probabilities; `room` is scratch for k, which is not less than k'.
 pub fn choose(
     bits: &mut [u32],
     scores: &mut [f32],
     coarse_scores: &mut [f32],
-    logits: &mut [f32],
+    room: &mut [f32],
     fine: Level,
     coarse: Option<Level>,
     queries: Queries,
 ) {
     let rate = 1.0 / (queries.n_tokens * queries.group) as f32;
     let n_clusters = scores.len();
-    scores.fill(0.0);
     bits.fill(0);
     active::set(bits, fine.starts[n_clusters] as usize, 32 * bits.len());
-    let size = |j: usize| fine.starts[j + 1] - fine.starts[j];
-    let mut read = |j: usize, scores: &[f32]| {
-        if scores[j] > fine.threshold && size(j) > 0 {
-            active::set(bits, fine.starts[j] as usize, fine.starts[j + 1] as usize);
-        }
-    };
-    let Some(coarse) = coarse else {
-        add_probabilities(scores, &mut logits[..n_clusters], fine.centroids, queries, rate, &|j| Some(size(j)));
-        return (0..n_clusters).for_each(|j| read(j, scores));
-    };
-    let n_coarse = coarse_scores.len();
-    coarse_scores.fill(0.0);
-    let coarse_size = |i: usize| Some(coarse_size(i, coarse.starts, fine.starts));
-    add_probabilities(coarse_scores, &mut logits[..n_coarse], coarse.centroids, queries, rate, &coarse_size);
-    let runs = || (0..n_coarse).map(|i| (i, coarse.starts[i] as usize..coarse.starts[i + 1] as usize));
-    // A fine cluster's score tells until it is computed whether its coarse one is read.
-    for (i, run) in runs() {
-        scores[run].fill(if coarse_scores[i] > coarse.threshold { 1.0 } else { 0.0 });
+    if let Some(coarse) = coarse {
+        coarse_scores.fill(0.0);
+        calibrate(coarse_scores, room, coarse.centroids, fine.starts, Some(coarse.starts), queries, rate);
     }
-    let (alive, logits) = logits.split_at_mut(n_clusters);
-    alive.copy_from_slice(scores);
+    let (sizes, logits) = room.split_at_mut(n_clusters);
+    measure(sizes, fine.starts, None);
+    if let Some(coarse) = coarse {
+        let failed = coarse.starts.windows(2).zip(coarse_scores.iter()).filter(|(_, &score)| score <= coarse.threshold);
+        failed.for_each(|(run, _)| sizes[run[0] as usize..run[1] as usize].fill(-1.0));
+    }
     scores.fill(0.0);
-    let alive_size = |j: usize| (alive[j] > 0.0).then(|| size(j));
-    add_probabilities(scores, &mut logits[..n_clusters], fine.centroids, queries, rate, &alive_size);
-    (0..n_clusters).filter(|&j| alive[j] > 0.0).for_each(|j| read(j, scores));
-}
-
-/// Keys of a coarse cluster.
-pub fn coarse_size(i: usize, coarse_starts: &[u32], starts: &[u32]) -> u32 {
-    starts[coarse_starts[i + 1] as usize] - starts[coarse_starts[i] as usize]
+    add_probabilities(scores, sizes, logits, fine.centroids, queries, rate);
+    for (j, ends) in fine.starts.windows(2).enumerate() {
+        if sizes[j] > 0.0 && scores[j] > fine.threshold {
+            active::set(bits, ends[0] as usize, ends[1] as usize);
+        }
+    }
 }
 
 /// `order u32[k]` = the clusters by `groups u32[k]`, if any, then by falling `wanted f32[k]`, if any, then by index.

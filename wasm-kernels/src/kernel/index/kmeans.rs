@@ -11,10 +11,10 @@
 //! - The lower index wins among equals. Four points at a time meet each centre: |p - c|² = |p|² - 2 p·c + |c|².
 //!
 //! Source: Squeezed Attention, arXiv 2411.09688 §4; farthest-first start: arXiv 2402.06082 §5 (greedy k-center).
-use super::{add, dot, read_key, scale, squared_distance, Stored};
+use super::{add, dot, read_key, scale, squared_distance};
 use crate::kernel::attend::MAX_DIM;
 use crate::kernel::kv::slots::EMPTY;
-use crate::kernel::kv::Shape;
+use crate::kernel::kv::{Shape, Stored};
 use crate::kernel::lanes::load;
 use crate::kernel::scalar::sqrt;
 use crate::simd::*;
@@ -128,7 +128,7 @@ pub fn means(centres: &mut [f32], sizes: &mut [u32], labels: &[u32], points: Poi
 pub fn far_apart(scores: &mut [f32], cache: Stored, last: u32, wanted: usize) {
     let Stored { key: shape, .. } = cache;
     for (head, scores) in scores.chunks_exact_mut(shape.capacity).enumerate() {
-        let (keys, held) = cache.head(head);
+        let (keys, held) = (cache.keys_of(head), cache.held(head));
         scores.fill(0.0);
         let free = |slot: usize| held[slot] != EMPTY && held[slot] < last;
         let points = Points::Keys(keys, shape);

@@ -18,33 +18,9 @@ pub mod sketch;
 #[cfg(test)]
 mod tests;
 
-use super::kv::slots::HEADER;
 use super::kv::{keys, Shape};
 use super::lanes::{load, zip};
 use crate::simd::*;
-
-/// The keys and slots of one layer, to be read.
-#[derive(Clone, Copy)]
-pub struct Stored<'a> {
-    /// `u32[G, key_bytes / 4]`
-    pub keys: &'a [u32],
-    /// `u32[G, 4 + capacity]`
-    pub slots: &'a [u32],
-    pub key: Shape,
-}
-
-impl<'a> Stored<'a> {
-    pub fn n_kv_heads(&self) -> usize {
-        self.slots.len() / (HEADER + self.key.capacity)
-    }
-
-    /// Keys, and positions of the slots in use, of one KV head.
-    pub fn head(&self, head: usize) -> (&'a [u32], &'a [u32]) {
-        let words = self.key.key_bytes() / 4;
-        let slots = &self.slots[head * (HEADER + self.key.capacity)..][..HEADER + self.key.capacity];
-        (&self.keys[head * words..][..words], &slots[HEADER..][..slots[0] as usize])
-    }
-}
 
 /// The slot that holds a position; `likely` is looked at first.
 #[inline(never)]

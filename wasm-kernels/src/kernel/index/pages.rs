@@ -16,9 +16,10 @@
 //! - The border between read and unread pages is found by bisection over the bits of a bound, as in `policy::select`.
 //!
 //! Source: Quest, arXiv 2406.10774 §3.3; bounds of grouped heads are not in the paper.
-use super::{active, read_key, slot_of, Stored};
+use super::{active, read_key, slot_of};
 use crate::kernel::attend::MAX_DIM;
 use crate::kernel::kv::slots::{EMPTY, HEADER};
+use crate::kernel::kv::Stored;
 use crate::kernel::lanes::{load, store};
 use crate::kernel::policy::select::{key, largest};
 use crate::simd::*;
@@ -40,7 +41,7 @@ fn n_bounds(capacity: usize, page: usize, dim: usize) -> usize {
 pub fn extend(bounds: &mut [f32], k: &[f32], positions: &[u32], cache: Stored, page: usize) {
     let (n_kv_heads, dim) = (cache.n_kv_heads(), cache.key.dim);
     for (head, bounds) in bounds.chunks_exact_mut(n_bounds(cache.key.capacity, page, dim)).enumerate() {
-        let (keys, held) = cache.head(head);
+        let (keys, held) = (cache.keys_of(head), cache.held(head));
         let first = held.len().saturating_sub(positions.len());
         for (token, &position) in positions.iter().enumerate() {
             let likely = first + token;
@@ -59,7 +60,7 @@ pub fn extend(bounds: &mut [f32], k: &[f32], positions: &[u32], cache: Stored, p
 pub fn rebuild(bounds: &mut [f32], cache: Stored, page: usize) {
     let Stored { key, .. } = cache;
     for (head, bounds) in bounds.chunks_exact_mut(n_bounds(key.capacity, page, key.dim)).enumerate() {
-        let (keys, held) = cache.head(head);
+        let (keys, held) = (cache.keys_of(head), cache.held(head));
         (0..held.len().div_ceil(page)).for_each(|i| bound_page(bounds, keys, held, cache, i, page));
     }
 }

@@ -267,7 +267,7 @@ fn read_row(out: &mut [f32], lse: f32, q: &[f32], sketch: &Head, shape: &Shape, 
     let n = sketch.n_clusters();
     let size = |i: usize| ln(sketch.sizes[i] as f32);
     if shape.folded() {
-        row.add(q, &sketch.centres[..n * q.len()], factor, size, |row, i, weight| {
+        row.add(q, &sketch.centres[..n * q.len()], factor, &size, &mut |row, i, weight| {
             let sums = &sketch.value_sums[i * row.out.len()..][..row.out.len()];
             row.sum += weight;
             row.add_value(sums, weight / sketch.sizes[i] as f32);
@@ -276,18 +276,12 @@ fn read_row(out: &mut [f32], lse: f32, q: &[f32], sketch: &Head, shape: &Shape, 
         let t = shape.key_samples;
         let keys = &sketch.key_samples[..n * t * q.len()];
         let share = ln(t as f32);
-        row.add(q, keys, factor, |i| size(i / t) - share, |row, _, weight| row.sum += weight);
+        row.add(q, keys, factor, &|i| size(i / t) - share, &mut |row, _, weight| row.sum += weight);
         let used = if n > 0 { sketch.sample_keys.len() } else { 0 };
         let weight = ln((sketch.mu() / shape.value_samples as f32).max(f32::MIN_POSITIVE));
-        row.add(
-            q,
-            &sketch.sample_keys[..used],
-            factor,
-            |_| weight,
-            |row, i, weight| {
-                row.add_value(&sketch.sample_values[i * row.out.len()..][..row.out.len()], weight);
-            },
-        );
+        row.add(q, &sketch.sample_keys[..used], factor, &|_| weight, &mut |row, i, weight| {
+            row.add_value(&sketch.sample_values[i * row.out.len()..][..row.out.len()], weight);
+        });
     }
     if row.sum > 0.0 {
         scale(row.out, 1.0 / row.sum);
@@ -304,14 +298,14 @@ struct Running<'a> {
 
 impl Running<'_> {
     /// Calls `f(self, i, e^(logit - top))` for every row of `keys`; a logit is `factor q·k + bias(i)`.
-    #[inline(always)]
+    #[inline(never)]
     fn add(
         &mut self,
         q: &[f32],
         keys: &[f32],
         factor: f32,
-        bias: impl Fn(usize) -> f32,
-        mut f: impl FnMut(&mut Self, usize, f32),
+        bias: &dyn Fn(usize) -> f32,
+        f: &mut dyn FnMut(&mut Self, usize, f32),
     ) {
         for (quad, keys) in keys.chunks(4 * q.len()).enumerate() {
             let mut lanes = [f32::NEG_INFINITY; 4];
@@ -333,7 +327,7 @@ impl Running<'_> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn add_value(&mut self, value: &[f32], weight: f32) {
         zip(self.out, value, |out, v| f32x4_madd(v, f32x4_splat(weight), out));
     }

@@ -2,10 +2,11 @@
 use super::clusters::{self, Level, Queries};
 use super::kmeans::{self, Points};
 use super::sketch::{self, Feed};
-use super::{active, classes, pages, Stored};
+use super::{active, classes, pages};
 use crate::kernel::kv::keys::read_key;
 use crate::kernel::kv::slots::{self, Cache, EMPTY, HEADER};
 use crate::kernel::kv::values::read_value;
+use crate::kernel::kv::Stored;
 use crate::kernel::kv::{KvType, Shape};
 use crate::oracle::{close, Random};
 
@@ -45,7 +46,7 @@ impl Store {
 
     /// Position, key and value of each slot that holds one, in order of slots.
     fn held(&self, head: usize) -> Vec<(usize, u32, Vec<f32>, Vec<f32>)> {
-        let (keys, positions) = self.stored().head(head);
+        let (keys, positions) = (self.stored().keys_of(head), self.stored().held(head));
         let values = &self.values[head * self.shape.value_bytes()..];
         let occupied = positions.iter().enumerate().filter(|(_, &position)| position != EMPTY);
         let read = |(slot, &position): (usize, &u32)| {
@@ -260,7 +261,7 @@ fn slots_are_sorted_by_cluster_and_keep_what_they_hold() {
                 .enumerate()
                 .all(|(slot, &j)| (starts[j as usize]..starts[j as usize + 1]).contains(&(slot as u32))));
             let mut centroids = vec![0.0; 8 * DIM];
-            let keys = store.stored().head(head).0;
+            let keys = store.stored().keys_of(head);
             clusters::average(&mut centroids, &starts, Points::Keys(keys, store.shape), DIM);
             for j in 0..8 {
                 let own = &after[starts[j] as usize..starts[j + 1] as usize];
@@ -308,9 +309,9 @@ fn clusters_above_the_threshold_are_read() {
             };
             let wanted = probabilities(&centroids, &sizes, &alive);
             let (mut bits, mut scores, mut coarse_scores) = ([0; 3], [0.0; 9], [0.0; 3]);
-            let mut logits = [0.0; 18];
+            let mut room = [0.0; clusters::scratch(9)];
             let levels = two_levels.then_some(coarse);
-            clusters::choose(&mut bits, &mut scores, &mut coarse_scores, &mut logits, fine, levels, queries);
+            clusters::choose(&mut bits, &mut scores, &mut coarse_scores, &mut room, fine, levels, queries);
             for j in 0..k {
                 if alive(j) {
                     close(scores[j], wanted[j], 1e-5);

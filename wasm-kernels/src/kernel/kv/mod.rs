@@ -7,9 +7,11 @@ pub mod half;
 pub mod keys;
 pub mod ranks;
 pub mod slots;
+mod stored;
 pub mod values;
 
 use super::logits::largest_size;
+pub use stored::Stored;
 
 /// How keys or values are stored, by ggml's type ids.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,29 +1,16 @@
-//! Stored keys and values as floats, for policies that look at them.
+//! Stored keys as floats, for policies that look at them.
 //!
 //! ```text
 //! 32 keys of a head -> f32[8, dim, 4]: a lane is a slot, so that four slots are measured at once
 //! ```
 use crate::kernel::attend::decoded::plain_keys;
-use crate::kernel::kv::slots::{self, HEADER};
+use crate::kernel::kv::slots;
 use crate::kernel::kv::{keys::GROUP, values::BLOCK, Shape};
 use crate::kernel::lanes::load;
 use crate::simd::*;
 
 /// Widest head.
 pub const MAX_DIM: usize = 256;
-
-/// Keys and values of one layer, to be read.
-#[derive(Clone, Copy)]
-pub struct Stored<'a> {
-    /// `u32[G, key_bytes / 4]`
-    pub keys: &'a [u32],
-    /// `u8[G, value_bytes]`
-    pub values: &'a [u8],
-    /// `u32[G, 4 + capacity]`
-    pub slots: &'a [u32],
-    pub key: Shape,
-    pub value: Shape,
-}
 
 /// Keys of four slots.
 pub struct Quad<'a> {
@@ -54,27 +41,6 @@ impl Quad<'_> {
     pub fn squares(&self) -> v128 {
         let dims = self.keys.as_chunks::<GROUP>().0.iter();
         dims.fold(f32x4_splat(0.0), |sum, key| f32x4_madd(load(key), load(key), sum))
-    }
-}
-
-impl Stored<'_> {
-    pub fn n_kv_heads(&self) -> usize {
-        self.slots.len() / (HEADER + self.key.capacity)
-    }
-
-    /// Positions of all slots of a head.
-    pub fn positions(&self, head: usize) -> &[u32] {
-        &self.slots[head * (HEADER + self.key.capacity) + HEADER..][..self.key.capacity]
-    }
-
-    pub fn keys_of(&self, head: usize) -> &[u32] {
-        let words = self.key.key_bytes() / 4;
-        &self.keys[head * words..][..words]
-    }
-
-    pub fn values_of(&self, head: usize) -> &[u8] {
-        let bytes = self.value.value_bytes();
-        &self.values[head * bytes..][..bytes]
     }
 }
 

@@ -10,9 +10,10 @@
 //! - Scores are written where the tokens are going to lie: in the lowest empty slots.
 //!
 //! After KVzip, arXiv 2505.23416 §3, which runs the repetition as a second pass over the whole cache.
-use super::blocks::{Stored, MAX_DIM};
+use super::blocks::MAX_DIM;
 use crate::kernel::kv::keys::read_key;
 use crate::kernel::kv::slots::EMPTY;
+use crate::kernel::kv::Stored;
 use crate::kernel::lanes::{load, map};
 use crate::kernel::logits::log_sum_exp;
 use crate::kernel::math::exp_nonpositive;

@@ -5,8 +5,9 @@
 //! Knorm     minus the length of the key
 //! ```
 //! Sources: KeyDiff, arXiv 2504.15364 §3; Knorm, arXiv 2406.11430 §3.
-use super::blocks::{each_quad, used, Quad, Stored, MAX_DIM};
+use super::blocks::{each_quad, used, Quad, MAX_DIM};
 use crate::kernel::kv::slots::EMPTY;
+use crate::kernel::kv::Stored;
 use crate::kernel::lanes::store;
 use crate::kernel::scalar::sqrt;
 use crate::simd::*;

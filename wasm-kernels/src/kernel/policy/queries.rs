@@ -13,10 +13,11 @@
 //! - Bound by k'ᵀCk': d² / 8 products of four slots, for each query head.
 //!
 //! Source: Expected Attention, arXiv 2510.00636 §3.
-use super::blocks::{each_quad, used, Stored, MAX_DIM};
+use super::blocks::{each_quad, used, MAX_DIM};
 use crate::kernel::kv::keys::GROUP;
 use crate::kernel::kv::slots::EMPTY;
 use crate::kernel::kv::values::read_value;
+use crate::kernel::kv::{Shape, Stored};
 use crate::kernel::lanes::{load, store, zip};
 use crate::kernel::math::exp_nonpositive;
 use crate::kernel::rope::RopeStyle;
@@ -84,6 +85,9 @@ pub struct Future<'a> {
     pub bias: Option<&'a [f32]>,
     /// ALiBi slopes `f32[H]`.
     pub slopes: Option<&'a [f32]>,
+    /// `u8[G, value_bytes]`
+    pub values: &'a [u8],
+    pub value: Shape,
     pub scale: f32,
     pub epsilon: f32,
     /// Slots at earlier positions take no part and get 0.
@@ -97,7 +101,7 @@ pub fn expect(out: &mut [f32], room: &mut [f32], cache: Stored, future: Future) 
     for (head, out) in out.chunks_exact_mut(capacity).enumerate() {
         let n_slots = used(cache.slots, capacity, head);
         let positions = cache.positions(head);
-        let values = cache.values_of(head);
+        let values = &future.values[head * future.value.value_bytes()..];
         out.fill(0.0);
         for h in head * group..(head + 1) * group {
             let stats = &future.stats[h * stride..][..stride];
@@ -124,13 +128,13 @@ pub fn expect(out: &mut [f32], room: &mut [f32], cache: Stored, future: Future) 
             add_softmax(&mut out[..n_slots], &mut room[..n_slots], 1.0 / group as f32);
         }
         let mut value = [0.0; MAX_DIM];
-        let value = &mut value[..cache.value.dim];
+        let value = &mut value[..future.value.dim];
         for slot in 0..n_slots {
             if positions[slot] == EMPTY || positions[slot] < future.first {
                 out[slot] = 0.0;
                 continue;
             }
-            read_value(values, &cache.value, slot, value);
+            read_value(values, &future.value, slot, value);
             out[slot] = (out[slot] + future.epsilon) * sqrt(value.iter().map(|x| x * x).sum());
         }
     }

@@ -1,5 +1,4 @@
 //! Kernels that look at stored keys and values, or at queries, against plain ones.
-use super::blocks::Stored;
 use super::cut::{self, Range};
 use super::echo::{echo, Chunk};
 use super::geometry::{geometry, Geometry};
@@ -10,6 +9,7 @@ use super::spread::{spread, Spread};
 use crate::kernel::kv::keys::{read_key, write_key};
 use crate::kernel::kv::slots::{heads, EMPTY, HEADER};
 use crate::kernel::kv::values::{read_value, write_value};
+use crate::kernel::kv::Stored;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::rope::RopeStyle;
 use crate::oracle::{close, Random};
@@ -70,7 +70,7 @@ impl Layer {
     }
 
     fn stored(&self) -> Stored<'_> {
-        Stored { keys: &self.keys, values: &self.values, slots: &self.slots, key: self.key, value: self.value }
+        Stored { keys: &self.keys, slots: &self.slots, key: self.key }
     }
 
     fn held(&self, h: usize) -> Vec<usize> {
@@ -173,6 +173,8 @@ fn expected_weights_equal_their_definition() {
             turn: (rope_dims > 0).then_some(Turn { table: &table, style }),
             bias: Some(&bias),
             slopes: Some(&slopes),
+            values: &layer.values,
+            value: layer.value,
             scale,
             epsilon,
             first,
