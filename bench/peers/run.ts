@@ -41,8 +41,7 @@ if (flags.help || !flags.model) {
 
 const here = new URL(".", import.meta.url);
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
-const median = (values: number[]) =>
-  values.toSorted((a, b) => a - b)[values.length >> 1];
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function output(command: string[], cwd?: URL): Promise<string> {
   const [program, ...args] = command;
@@ -111,9 +110,7 @@ if (engines.some((e: Engine) => !e.name.startsWith("locket"))) {
 const model = flags.model.split("/").at(-1)!;
 const rows = new Map<string, Row>();
 const versions = new Map<string, string>();
-const record = flags.record === undefined
-  ? null
-  : await openRecord(flags.record);
+const record = flags.record === undefined ? null : await openRecord(flags.record);
 
 /** A CSV file that measurements are appended to as they come: a run that is ended early keeps what it has. */
 async function openRecord(name: string): Promise<URL> {
@@ -195,9 +192,7 @@ if (flags.json) {
       const row = rows.get(`${engine.name} ${what} ${n}`);
       const native = rows.get(`native ${what} ${n}`);
       if (!row) return "-".padStart(18);
-      const ratio = native
-        ? ` (${(median(row.values) / median(native.values)).toFixed(2)})`
-        : "";
+      const ratio = native ? ` (${(median(row.values) / median(native.values)).toFixed(2)})` : "";
       return (median(row.values).toFixed(1) + ratio).padStart(18);
     });
     console.log([engine.title.padEnd(30), ...cells].join(""));

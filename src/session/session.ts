@@ -148,7 +148,10 @@ export class Session {
     const shared = this.sharedWith(ids);
     if (shared === 0) this.#sequence.reset();
     else this.#sequence.truncate(shared);
-    const generation = generate(this.#sequence, ids.slice(shared), { ...options, history: ids.slice(0, shared) });
+    const generation = generate(this.#sequence, ids.slice(shared), {
+      ...options,
+      history: ids.slice(0, shared),
+    });
     this.#reused = shared;
     this.#ids = ids.slice();
     this.#running = generation;
