@@ -2,7 +2,7 @@
 //! times. A pointer is followed once for some thousand products.
 use super::matvec::{dot, Dot};
 use super::shared::Shared;
-use crate::quant::{with_format, Format, Group, Masks};
+use crate::quant::{interleave_block, with_format, Format, Group, Masks};
 use crate::simd::*;
 use core::ops::Range;
 
@@ -10,7 +10,8 @@ use core::ops::Range;
 pub struct BlockFormat {
     pub columns: usize,
     pub bytes: usize,
-    pub half_floats: Range<usize>,
+    half_floats: Range<usize>,
+    settle: unsafe fn(*mut u8, &Masks),
     /// Scales belong to 16 columns, not 32.
     pub halves: bool,
     pub offset: bool,
@@ -41,6 +42,7 @@ impl BlockFormat {
             columns: F::COLUMNS,
             bytes: F::BYTES,
             half_floats: F::HALF_FLOATS,
+            settle: F::settle,
             halves: F::GROUP == 16,
             offset: F::OFFSET,
             wide: F::WIDE,
@@ -59,6 +61,14 @@ impl BlockFormat {
     /// `None` for ids that are not blocks.
     pub fn by_id(type_id: u32) -> Option<&'static Self> {
         with_format!(type_id, F => Some(const { &BlockFormat::of::<F>() }), None)
+    }
+
+    /// Brings a block of each of four rows into memory's order. `group` is as long as all of them.
+    pub fn interleave(&self, group: &mut [u8], blocks: [&[u8]; 4], masks: &Masks) {
+        debug_assert!(group.len() == 4 * self.bytes);
+        interleave_block(group, blocks, &self.half_floats);
+        // SAFETY: as long as four blocks.
+        unsafe { (self.settle)(group.as_mut_ptr(), masks) };
     }
 
     /// Whether codes are taken apart, for want of a dot product that takes 8 bits.

@@ -89,7 +89,7 @@ fn vectors(out: &mut [f32], w: Weights, x: *const u8, accumulate: bool, masks: &
     if !last.is_empty() {
         let mut sums = [load_or_zero(last, accumulate); ABREAST];
         for column in (0..w.n_cols).step_by(w.format.columns) {
-            let block = w.last_group(column);
+            let block = w.last_group(column, masks);
             // SAFETY: one block, and the activations of its columns.
             unsafe { dot(&mut sums, &[block.as_ptr(); ABREAST], 1, x.add(quantized_bytes(column)), masks) };
         }
@@ -115,7 +115,7 @@ fn together(product: &mut Product, w: Weights, tokens: Range<usize>, n: usize, d
                     dot(&mut sums, &rows.map(|row| w.group(row, 0)), n_blocks, x, row_bytes, masks);
                 } else {
                     for column in (0..w.n_cols).step_by(w.format.columns) {
-                        let block = w.last_group(column);
+                        let block = w.last_group(column, masks);
                         let x = x.add(quantized_bytes(column) * if n == 4 { 4 } else { 1 });
                         dot(&mut sums, &[block.as_ptr(); ABREAST], 1, x, row_bytes, masks);
                     }

@@ -28,7 +28,7 @@ impl Panel {
                     place(group, 0, w.group(row, column), n / columns, masks);
                 } else {
                     for at in (0..n).step_by(columns) {
-                        place(group, at, w.last_group(column + at).as_ptr(), 1, masks);
+                        place(group, at, w.last_group(column + at, masks).as_ptr(), 1, masks);
                     }
                 }
             }

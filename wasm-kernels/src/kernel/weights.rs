@@ -1,6 +1,6 @@
 //! A quantised weight matrix as it lies in memory, see `quant/interleave.rs`.
 use super::formats::BlockFormat;
-use crate::quant::{interleave, interleave_block};
+use crate::quant::Masks;
 
 /// `n_rows` rows of `n_cols` columns.
 #[derive(Clone, Copy)]
@@ -23,14 +23,14 @@ impl Weights<'_> {
     }
 
     /// The block at `column` of the last one to three rows, interleaved as if there were four: the last one repeated.
-    pub fn last_group(&self, column: usize) -> Block {
+    pub fn last_group(&self, column: usize, masks: &Masks) -> Block {
         let mut group = Block([0; 4 * MAX_BYTES]);
-        let BlockFormat { bytes, half_floats, .. } = self.format;
+        let bytes = self.format.bytes;
         let blocks = core::array::from_fn(|lane| {
             let row = ((self.n_rows & !3) + lane).min(self.n_rows - 1);
-            &self.bytes[self.format.row_bytes(row * self.n_cols + column)..][..*bytes]
+            &self.bytes[self.format.row_bytes(row * self.n_cols + column)..][..bytes]
         });
-        interleave_block(&mut group.0[..4 * bytes], blocks, half_floats);
+        self.format.interleave(&mut group.0[..4 * bytes], blocks, masks);
         group
     }
 }
@@ -47,9 +47,16 @@ impl Block {
     }
 }
 
-/// Interleaves rows that lie as they were in the file, in place. `scratch` has room for four rows.
+/// Interleaves rows that lie as they were in the file, in place, four at a time. `scratch` has room for four rows.
 pub fn repack(w: &mut [u8], scratch: &mut [u8], n_cols: usize, format: &BlockFormat) {
-    interleave(w, scratch, n_cols / format.columns, format.bytes, &format.half_floats);
+    let (masks, bytes, row) = (Masks::new(), format.bytes, format.row_bytes(n_cols));
+    for rows in w.chunks_exact_mut(4 * row) {
+        scratch[..4 * row].copy_from_slice(rows);
+        for (i, group) in rows.chunks_exact_mut(4 * bytes).enumerate() {
+            let blocks = core::array::from_fn(|lane| &scratch[lane * row + i * bytes..][..bytes]);
+            format.interleave(group, blocks, &masks);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +65,7 @@ mod tests {
     use crate::kernel::panel::Panel;
     use crate::oracle::Random;
     use crate::quant::sample::sample;
-    use crate::quant::{with_format, Format, Masks, Unpacked};
+    use crate::quant::{with_format, Format, Unpacked};
     use crate::simd::SecondOperand;
 
     /// What the kernels see of repacked rows is what the file says.

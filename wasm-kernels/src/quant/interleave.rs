@@ -10,18 +10,6 @@
 use crate::simd::*;
 use core::ops::Range;
 
-/// Interleaves rows of `n_blocks` blocks of `bytes` bytes each, in place, four at a time. `scratch` has room for four.
-pub fn interleave(w: &mut [u8], scratch: &mut [u8], n_blocks: usize, bytes: usize, half_floats: &Range<usize>) {
-    let row = n_blocks * bytes;
-    for rows in w.chunks_exact_mut(4 * row) {
-        scratch[..4 * row].copy_from_slice(rows);
-        for (i, group) in rows.chunks_exact_mut(4 * bytes).enumerate() {
-            let blocks = core::array::from_fn(|lane| &scratch[lane * row + i * bytes..][..bytes]);
-            interleave_block(group, blocks, half_floats);
-        }
-    }
-}
-
 /// One block of each of four rows; `group` is as long as all of them.
 #[inline(never)]
 pub fn interleave_block(group: &mut [u8], blocks: [&[u8]; 4], half_floats: &Range<usize>) {

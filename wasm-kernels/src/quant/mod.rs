@@ -25,7 +25,7 @@ mod vectors;
 
 pub use group::{load, Group, GROUP_COLUMNS};
 pub use half::{bf16_to_f32, f16_to_f32, f16x4_to_f32x4_with};
-pub use interleave::{interleave, interleave_block};
+pub use interleave::interleave_block;
 pub use iq4::{Iq4Nl, Iq4Xs};
 pub use masks::Masks;
 pub use q2_k::Q2K;
@@ -95,6 +95,12 @@ pub trait Format {
     /// Takes one block of `BYTES` bytes in the file's order apart, number by number: what tests compare with.
     #[cfg_attr(not(test), allow(dead_code))]
     fn unpack(block: &[u8], out: &mut Unpacked);
+
+    /// Puts the bits of four interleaved blocks in the order that `codes` is quick with, where the file's is not.
+    ///
+    /// # Safety
+    /// `4 * BYTES` bytes are writable at `group`.
+    unsafe fn settle(_group: *mut u8, _masks: &Masks) {}
 
     /// What the vectors of four interleaved blocks have in common.
     ///

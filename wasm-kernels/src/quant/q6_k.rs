@@ -2,7 +2,10 @@
 //!
 //! Half n of the columns has bytes 64n.. of the nibbles: columns l and 64 + l are the two of byte l (l < 64). Its
 //! upper bits are in bytes 32n..: columns l, 32 + l, 64 + l, 96 + l are bits 0, 2, 4, 6 of byte l (l < 32).
-use super::vectors::{nibbles, signed_byte_as_f32, word};
+//!
+//! In memory the three bytes that hold four codes are settled anew: bits 0 to 5 of each are a code, bits 6 and 7 of all
+//! three are the fourth. That is 11 instead of 15 operations for four vectors of codes.
+use super::vectors::{bits, nibbles, signed_byte_as_f32, word};
 use super::{f16_at, Format, Masks, Opened, Unpacked};
 use crate::simd::*;
 use core::ops::Range;
@@ -31,17 +34,31 @@ impl Format for Q6K {
         }
     }
 
+    unsafe fn settle(group: *mut u8, masks: &Masks) {
+        for at in 0..16 {
+            let at = places(at / 8, at % 8);
+            let [x, y, upper] = at.map(|at| word(group, at));
+            let ([a, c, ..], [b, d, ..]) = (nibbles(x, masks), nibbles(y, masks));
+            let upper = [i16x8_shl(upper, 4), i16x8_shl(upper, 2), upper, u16x8_shr(upper, 2)];
+            let low = [a, b, c, d];
+            let [a, b, c, d]: [v128; 4] =
+                core::array::from_fn(|p| v128_or(low[p], v128_and(upper[p], masks.x30)));
+            let pairs = [
+                i16x8_shl(v128_and(d, masks.x03), 6),
+                i16x8_shl(v128_and(d, masks.x0c), 4),
+                i16x8_shl(v128_and(d, masks.x30), 2),
+            ];
+            for (i, code) in [a, b, c].into_iter().enumerate() {
+                v128_store(group.add(at[i]) as *mut v128, v128_or(code, pairs[i]));
+            }
+        }
+    }
+
     #[cfg_attr(target_arch = "wasm32", inline(always))]
     unsafe fn codes(group: *const u8, run: usize, step: usize, masks: &Masks) -> [v128; 4] {
-        // Vectors: per run 16 of nibbles, those of the two parts in low nibbles before the others; then per run 8 of upper
-        // bits; then 4 of scales.
-        let at = 8 + 256 * run + 16 * step;
-        let [a, c, ..] = nibbles(word(group, at), masks);
-        let [b, d, ..] = nibbles(word(group, at + 128), masks);
-        let upper = word(group, 8 + 512 + 128 * run + 16 * step);
-        let upper = [i16x8_shl(upper, 4), i16x8_shl(upper, 2), upper, u16x8_shr(upper, 2)];
-        let low = [a, b, c, d];
-        core::array::from_fn(|p| v128_or(low[p], v128_and(upper[p], masks.x30)))
+        let [a, b, c] = places(run, step).map(|at| word(group, at));
+        let d = v128_or(v128_or(bits::<6>(a, masks.x03), bits::<4>(b, masks.x0c)), bits::<2>(c, masks.x30));
+        [v128_and(a, masks.x3f), v128_and(b, masks.x3f), v128_and(c, masks.x3f), d]
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(always))]
@@ -49,4 +66,12 @@ impl Format for Q6K {
         let packed = word(group, 8 + 768 + 16 * (2 * run + i / 2));
         (f32x4_mul(opened.d, signed_byte_as_f32(packed, 2 * (i % 2) + half)), opened.d)
     }
+}
+
+/// Where the three vectors of a step are. Per run there are 16 of nibbles, those of the two parts in low nibbles before the
+/// others; then per run 8 of upper bits; then 4 of scales.
+#[cfg_attr(target_arch = "wasm32", inline(always))]
+fn places(run: usize, step: usize) -> [usize; 3] {
+    let nibbles = 8 + 256 * run + 16 * step;
+    [nibbles, nibbles + 128, 8 + 512 + 128 * run + 16 * step]
 }
