@@ -41,8 +41,7 @@ impl Format for Q6K {
             let ([a, c, ..], [b, d, ..]) = (nibbles(x, masks), nibbles(y, masks));
             let upper = [i16x8_shl(upper, 4), i16x8_shl(upper, 2), upper, u16x8_shr(upper, 2)];
             let low = [a, b, c, d];
-            let [a, b, c, d]: [v128; 4] =
-                core::array::from_fn(|p| v128_or(low[p], v128_and(upper[p], masks.x30)));
+            let [a, b, c, d]: [v128; 4] = core::array::from_fn(|p| v128_or(low[p], v128_and(upper[p], masks.x30)));
             let pairs = [
                 i16x8_shl(v128_and(d, masks.x03), 6),
                 i16x8_shl(v128_and(d, masks.x0c), 4),
