@@ -10,6 +10,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { ClusterKernels } from "../src/kernels/cluster_kernels.ts";
+import { headSlots } from "../src/kernels/head_slots.ts";
 import { Kernels } from "../src/kernels/kernels.ts";
 import { PageKernels } from "../src/kernels/page_kernels.ts";
 import type { LayerCache } from "../src/memory/handles.ts";
@@ -46,7 +47,7 @@ function ones(bits: number): number {
 /** Counts what a call of attention may read. */
 function count(memory: Uint32Array, { active, slots, nKvHeads, capacity }: LayerCache): void {
   for (let head = 0; head < nKvHeads; head++) {
-    const used = memory[(slots.offset >>> 2) + head * (4 + capacity)];
+    const used = headSlots(memory.buffer, { slots, capacity }, head).header[0];
     meter.keys += used;
     meter.blocks += Math.ceil(used / 32);
     for (let word = 0; word < Math.ceil(used / 32); word++) {

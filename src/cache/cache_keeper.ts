@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { EMPTY, type HeadSlots, headSlots } from "../kernels/head_slots.ts";
 import type { GivenNoise } from "../kernels/policy_kernels.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
 import { budgetAt, type CachePlan, layerBudgets } from "./cache_plan.ts";
@@ -10,9 +11,6 @@ import { LayerView, type PolicyRules } from "./layer_view.ts";
 import type { Policy } from "./policy.ts";
 import type { PolicySpace } from "./policy_space.ts";
 import type { AttentionDesk } from "./storage.ts";
-
-/** Position of an empty slot. */
-const EMPTY = 2 ** 32 - 1;
 
 /** Who wants to see rows of attention weights. */
 export interface Watcher {
@@ -57,7 +55,7 @@ export class CacheKeeper implements Watcher {
   readonly tile: number;
   readonly #plan: CachePlan;
   readonly #view: LayerView;
-  readonly #headers: readonly Uint32Array[];
+  readonly #slots: readonly (readonly HeadSlots[])[];
   readonly #caches: readonly LayerCache[];
   readonly #scores: readonly Floats[];
   /** Slots that a KV head of each layer may keep at most. */
@@ -93,8 +91,8 @@ export class CacheKeeper implements Watcher {
     this.#caches = caches;
     this.#scores = space.scores;
     this.#view = new LayerView(rules, plan.policy, plan.budgetRule, caches, space, given);
-    this.#headers = caches.map(({ slots }) =>
-      new Uint32Array(rules.kernels.buffer, slots.offset, slots.length / 4)
+    this.#slots = caches.map((cache) =>
+      Array.from({ length: cache.nKvHeads }, (_, head) => headSlots(rules.kernels.buffer, cache, head))
     );
     this.#most = plan.mostSlots.map((slots) => Math.floor(slots * (plan.budgetRule?.most ?? 1)));
     this.#budgets = plan.mostSlots;
@@ -121,12 +119,7 @@ export class CacheKeeper implements Watcher {
 
   /** Slots that hold a token, by layer and KV head. */
   used(): number[][] {
-    return this.#caches.map(({ nKvHeads, capacity }, layer) =>
-      Array.from({ length: nKvHeads }, (_, head) => {
-        const header = head * (4 + capacity);
-        return this.#headers[layer][header] - this.#headers[layer][header + 1];
-      })
-    );
+    return this.#slots.map((heads) => heads.map(({ header }) => header[0] - header[1]));
   }
 
   /** A copy of what is held, by layer and KV head; for looking at, not for every token. */
@@ -135,10 +128,9 @@ export class CacheKeeper implements Watcher {
       const handle = this.#scores[layer];
       const rows = handle === undefined ? 0 : handle.length / capacity;
       const scores = rows === 1 || rows === nKvHeads
-        ? new Float32Array(this.#headers[layer].buffer, handle.offset, handle.length)
+        ? new Float32Array(this.#slots[layer][0].header.buffer, handle.offset, handle.length)
         : undefined;
-      return Array.from({ length: nKvHeads }, (_, head) => {
-        const slots = this.#headers[layer].subarray(head * (4 + capacity) + 4, (head + 1) * (4 + capacity));
+      return this.#slots[layer].map(({ positions: slots }, head) => {
         const held = [...slots.keys()].filter((slot) => slots[slot] !== EMPTY)
           .sort((a, b) => slots[a] - slots[b]);
         const row = rows === 1 ? 0 : head;

@@ -5,6 +5,7 @@
  */
 import type { Hparams } from "../hparams.ts";
 import { RING_WORDS } from "../kernels/cascade_kernels.ts";
+import { headWords } from "../kernels/head_slots.ts";
 import { statistics } from "../kernels/stored_kernels.ts";
 import type { Floats, LayerCache, Layout, Words } from "../memory/handles.ts";
 import type { Policy } from "./policy.ts";
@@ -78,7 +79,7 @@ export function layScratch(
   return {
     logits: activations.floats(capacity * (policy.observe === undefined ? nKvHeads : nHeads * tile)),
     gathered: policy.cascades ? activations.floats(nHeads * capacity) : null,
-    before: joins ? activations.words(nKvHeads * (4 + capacity)) : null,
+    before: joins ? activations.words(nKvHeads * headWords(capacity)) : null,
     room: policy.queries === undefined ? null : activations.floats(capacity),
     turns: ropes.filter((rope) => rope !== undefined).map(({ dims }) => activations.floats(dims)),
   };

@@ -5,6 +5,7 @@
  * @module
  */
 import { GgmlType, ggmlTypes } from "../gguf/ggml_type.ts";
+import { headWords } from "./head_slots.ts";
 
 /** Slots come in whole groups of this many. */
 export const SLOT_GROUP = 32;
@@ -52,5 +53,5 @@ export function valueBytes(capacity: number, nKvHeads: number, width: number, ty
 
 /** Bytes of one layer's slots: per KV head a header of 16 bytes and the position of every slot. */
 export function slotsBytes(capacity: number, nKvHeads: number): number {
-  return nKvHeads * (16 + 4 * capacity);
+  return 4 * nKvHeads * headWords(capacity);
 }

@@ -107,10 +107,7 @@ export class RunningText {
           const done = start + nTokens;
           storage.closeChunk?.(this.position, ids.length - done);
           onProgress?.({ done, total: ids.length });
-          if (this.#cpuWarned && done < ids.length) {
-            this.#cpuWarned = false;
-            throw new CpuLimitError(done, ids.length);
-          }
+          if (done < ids.length) this.#endIfWarned(done, ids.length);
         }
       }, signal);
     } catch (error) {
@@ -161,9 +158,7 @@ export class RunningText {
     );
     for await (const done of prompt.layers()) {
       onProgress?.({ done: Math.floor(total * done), total });
-      if (!this.#cpuWarned || done === 1) continue;
-      this.#cpuWarned = false;
-      throw new CpuLimitError(0, total);
+      if (done < 1) this.#endIfWarned(0, total);
     }
     const chunk = desk.workspace.nTokens;
     for (let start = 0; start < total; start += chunk) {
@@ -173,6 +168,13 @@ export class RunningText {
     }
     this.position = total;
     keeper.closeSparse();
+  }
+
+  /** Ends a prompt of which `done` tokens stay, if the host is about to. */
+  #endIfWarned(done: number, total: number): void {
+    if (!this.#cpuWarned) return;
+    this.#cpuWarned = false;
+    throw new CpuLimitError(done, total);
   }
 
   /** Asked before anything else has its turn, so that a warning about CPU time is about this request. */

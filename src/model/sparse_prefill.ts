@@ -7,8 +7,9 @@
  *       x[T] += W_o · attend(Q[T], K[T], V[T])                           all other rows pass by
  *       x += feed-forward of x                                           of all tokens
  *
- * Of T alone queries and products with W_q and W_o are computed, unless a policy wants all rows over K[T]. K and V of the layer at work lie in room that all
- * layers share; a sequence's own cache gets those of T, or of all tokens, where others are stored in fewer bits.
+ * Of T alone queries and products with W_q and W_o are computed, unless a policy wants all rows over K[T]. K and V of
+ * the layer at work lie in room that all layers share; a sequence's own cache gets those of T, or of all tokens, where
+ * others are stored in fewer bits.
  * Source: ZipVL, arXiv 2410.08584, Algorithm 1.
  *
  * @module
@@ -16,6 +17,7 @@
 import type { SparseRule } from "../cache/policy.ts";
 import { attendSlots } from "../cache/storage/plain.ts";
 import type { KvStorage } from "../cache/storage.ts";
+import { headSlots } from "../kernels/head_slots.ts";
 import type { Probes } from "../kernels/mass_kernels.ts";
 import type { Arena } from "../memory/arena.ts";
 import {
@@ -31,9 +33,6 @@ import {
 } from "./forward.ts";
 import type { Desk } from "./shared.ts";
 import type { SparseSpace } from "./sparse_space.ts";
-
-/** Bytes before the positions of a KV head's slots. */
-const SLOTS_HEADER = 16;
 
 /** What a prompt is read with. */
 export interface SparseReading {
@@ -66,7 +65,7 @@ export class SparsePrefill {
     const end = ids.length;
     const from = Math.max(0, end - recent);
     this.#probes = { start: 0, end, from, share: from > 0 ? random / from : 0, seed };
-    this.#slots = new Uint32Array(kernels.buffer, cache.slots.offset + SLOTS_HEADER, cache.capacity);
+    this.#slots = headSlots(kernels.buffer, cache, 0).positions;
   }
 
   /** Takes all tokens through all layers; yields how much is done, up to 1. */

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { KV_TYPES, type KvTypes } from "../cache/kv_cache.ts";
+import type { KvTypes } from "../cache/kv_cache.ts";
+import { layPlain } from "../cache/storage/plain.ts";
 import type { Hparams } from "../hparams.ts";
-import { keyBytes, SLOT_GROUP, slotsBytes, valueBytes } from "../kernels/sizes.ts";
+import { SLOT_GROUP } from "../kernels/sizes.ts";
 import { type Floats, type LayerCache, type Layout, roundUp } from "../memory/handles.ts";
 
 /** Tokens whose rows of logits are looked at together. */
@@ -28,29 +29,18 @@ export interface SparseSpace {
 
 /** Lays it out for prompts of up to `context` tokens. */
 export function laySparse(
-  { dim, nHeads, nKvHeads, headDim: keyDim, valueDim }: Hparams,
+  hparams: Hparams,
   types: KvTypes,
   context: number,
   layout: Layout,
 ): SparseSpace {
   const capacity = roundUp(context, SLOT_GROUP);
-  const [keyType, valueType] = [KV_TYPES[types.k], KV_TYPES[types.v]];
-  const tile = Math.max(1, Math.min(MAX_TILE, Math.floor(TILE_BYTES / (4 * nHeads * capacity))));
+  const tile = Math.max(1, Math.min(MAX_TILE, Math.floor(TILE_BYTES / (4 * hparams.nHeads * capacity))));
   return Object.freeze({
-    cache: Object.freeze({
-      keys: layout.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),
-      values: layout.block(valueBytes(capacity, nKvHeads, valueDim, valueType)),
-      slots: layout.block(slotsBytes(capacity, nKvHeads)),
-      capacity,
-      nKvHeads,
-      keyDim,
-      valueDim,
-      keyType,
-      valueType,
-    }),
-    x: layout.floats(context * dim),
+    cache: layPlain(hparams, types, capacity, layout, layout),
+    x: layout.floats(context * hparams.dim),
     mass: layout.floats(capacity),
-    logits: layout.floats(nHeads * tile * capacity),
+    logits: layout.floats(hparams.nHeads * tile * capacity),
     tile,
   });
 }

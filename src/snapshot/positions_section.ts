@@ -1,24 +1,13 @@
 import { SnapshotError } from "../error.ts";
-import type { LayerCache } from "../memory/handles.ts";
+import { EMPTY, headSlots } from "../kernels/head_slots.ts";
 import { mostHeld } from "./keeper_state.ts";
 import type { Section, SequenceState, UsedSlots } from "./section.ts";
 import { stagedSection } from "./staged_section.ts";
 
-/** Position of an empty slot. */
-const EMPTY = 2 ** 32 - 1;
-
-/** Words of a head before its positions: slots used, empty ones among them, none empty below, spare. */
-const HEADER = 4;
-
-/** The words of a KV head: its header and the position of every slot. */
-function headWords({ memory }: SequenceState, { slots, capacity }: LayerCache, head: number): Uint32Array {
-  return new Uint32Array(memory.buffer, slots.offset + 4 * head * (HEADER + capacity), HEADER + capacity);
-}
-
 /** Slots from the first up to the last one that holds a token, by layer and KV head. */
 export function usedSlots(state: SequenceState): number[][] {
   return state.cache.map((layer) =>
-    Array.from({ length: layer.nKvHeads }, (_, head) => headWords(state, layer, head)[0])
+    Array.from({ length: layer.nKvHeads }, (_, head) => headSlots(state.memory.buffer, layer, head).header[0])
   );
 }
 
@@ -41,7 +30,8 @@ export const positions: Section = stagedSection("positions", {
   save(state, used) {
     const saved = new Uint32Array(used.flat().reduce((sum, n) => sum + n, 0));
     for (const { layer, head, positions } of heads(saved, used)) {
-      positions.set(headWords(state, state.cache[layer], head).subarray(HEADER, HEADER + positions.length));
+      const slots = headSlots(state.memory.buffer, state.cache[layer], head);
+      positions.set(slots.positions.subarray(0, positions.length));
     }
     return new Uint8Array(saved.buffer);
   },
@@ -76,10 +66,10 @@ export const positions: Section = stagedSection("positions", {
 
   apply(bytes, state, used) {
     for (const { layer, head, positions } of heads(new Uint32Array(bytes.buffer), used)) {
-      const words = headWords(state, state.cache[layer], head);
+      const slots = headSlots(state.memory.buffer, state.cache[layer], head);
       const free = positions.reduce((n, slot) => n + (slot === EMPTY ? 1 : 0), 0);
-      words.set([positions.length, free, Math.max(0, positions.indexOf(EMPTY)), 0]);
-      words.set(positions, HEADER);
+      slots.header.set([positions.length, free, Math.max(0, positions.indexOf(EMPTY)), 0]);
+      slots.positions.set(positions);
     }
   },
 });

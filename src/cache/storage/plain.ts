@@ -1,6 +1,7 @@
 import { keyBytes, slotsBytes, valueBytes } from "../../kernels/sizes.ts";
-import type { Floats, LayerCache } from "../../memory/handles.ts";
-import { KV_TYPES } from "../kv_cache.ts";
+import type { Hparams } from "../../hparams.ts";
+import type { Floats, LayerCache, Layout } from "../../memory/handles.ts";
+import { KV_TYPES, type KvTypes } from "../kv_cache.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, StorageEntry } from "../storage.ts";
 
 /** Keys and values as `kvType` says: floats of 32 or 16 bits, or blocks of 8 or 4. */
@@ -10,29 +11,38 @@ export const plain: StorageEntry = {
   source: "",
   cost: "as the type of keys and values: 4 or 2 bytes a number, or 1 or 0.5 and scales",
   params: {},
-  plan: (values, { hparams: { nKvHeads, headDim: keyDim, valueDim }, types }) => {
-    const [keyType, valueType] = [KV_TYPES[types.k], KV_TYPES[types.v]];
+  plan: (values, { hparams, types }) => {
     return {
       name: "plain",
       params: values.all,
       lay: (capacities, kv, slots) =>
-        capacities.map((capacity) =>
-          Object.freeze({
-            keys: kv.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),
-            values: kv.block(valueBytes(capacity, nKvHeads, valueDim, valueType)),
-            slots: slots.block(slotsBytes(capacity, nKvHeads)),
-            capacity,
-            nKvHeads,
-            keyDim,
-            valueDim,
-            keyType,
-            valueType,
-          })
-        ),
+        capacities.map((capacity) => layPlain(hparams, types, capacity, kv, slots)),
       open: (rules, layers) => new PlainStorage(rules, layers),
     };
   },
 };
+
+/** One layer's keys and values as they are, and their slots. */
+export function layPlain(
+  { nKvHeads, headDim: keyDim, valueDim }: Hparams,
+  types: KvTypes,
+  capacity: number,
+  kv: Layout,
+  slots: Layout,
+): LayerCache {
+  const [keyType, valueType] = [KV_TYPES[types.k], KV_TYPES[types.v]];
+  return Object.freeze({
+    keys: kv.block(keyBytes(capacity, nKvHeads, keyDim, keyType)),
+    values: kv.block(valueBytes(capacity, nKvHeads, valueDim, valueType)),
+    slots: slots.block(slotsBytes(capacity, nKvHeads)),
+    capacity,
+    nKvHeads,
+    keyDim,
+    valueDim,
+    keyType,
+    valueType,
+  });
+}
 
 /** Stores with one kernel and reads with another. */
 export class PlainStorage implements KvStorage {
