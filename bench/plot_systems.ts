@@ -38,7 +38,7 @@ function onFront(row: Row, rows: readonly Row[], of: (row: Row) => number): bool
   );
 }
 
-/** The cells of the table, in order of shares. */
+/** The cells of the table, in order of shares; no columns of speed where none was measured. */
 export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [string[], string[][]] {
   const tasks = tasksOf(rows);
   const { text, recall } = measures(rows);
@@ -59,6 +59,7 @@ export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [str
       return `${Math.exp(Number(row[`${task}_nll`])).toFixed(1)} (${loss})${star(text)}`;
     };
     const { prefill = "", decode = "" } = speedOf(row) ?? {};
+    const speed = speeds.length === 0 ? [] : [prefill, decode];
     return [
       row.system,
       row.share || "own",
@@ -66,11 +67,11 @@ export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [str
       (Number(row.bytes) / 1e3).toFixed(0),
       (Number(row.peak_bytes) / 1e6).toFixed(2),
       ...tasks.map(cell),
-      prefill,
-      decode,
+      ...speed,
     ];
   });
-  return [["system", "share", "n", "kB", "peak MB", ...tasks, "prompt tok/s", "decode tok/s"], body];
+  const speedHead = speeds.length === 0 ? [] : ["prompt tok/s", "decode tok/s"];
+  return [["system", "share", "n", "kB", "peak MB", ...tasks, ...speedHead], body];
 }
 
 /** Prints the table of a record, or puts it into a document, and draws its plots where a folder is given. */

@@ -3,7 +3,7 @@
  * with one sequence and with several, the share of a token that scoring and choosing take, and the memory planned.
  *
  *   deno run -A bench/policies_bench.ts MODEL --record bench/record/policies.csv
- *   deno run -A bench/plot_policies.ts bench/record/policies.csv docs/images docs/policies.md
+ *   deno run -A bench/plot_policies.ts bench/record/policies.csv docs/images docs/policies-speed.md
  *
  * All cases of one prompt length decode by turns, eight tokens each and two before them, so that whatever slows the machine down slows all
  * of them; figures are medians over turns. A prompt is read up to the budget and some chunks further: all later chunks

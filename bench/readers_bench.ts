@@ -9,9 +9,10 @@
  * go on with the text. Readers are separated by semicolons; dense is always the first.
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { PlainStorage } from "../src/cache/storage/plain.ts";
+import { CacheKernels } from "../src/kernels/cache_kernels.ts";
 import { ClusterKernels } from "../src/kernels/cluster_kernels.ts";
 import { headSlots } from "../src/kernels/head_slots.ts";
-import { Kernels } from "../src/kernels/kernels.ts";
 import { PageKernels } from "../src/kernels/page_kernels.ts";
 import type { LayerCache } from "../src/memory/handles.ts";
 import { scoreContinuation } from "../src/model/continuation.ts";
@@ -75,10 +76,10 @@ function watch<T extends object>(type: { prototype: T }, name: keyof T, field: "
 
 /** Counts what attention reads while that is wanted. */
 function countReads(): void {
-  const attend = Kernels.prototype.attend;
-  Kernels.prototype.attend = function (this: Kernels, ...values: Parameters<Kernels["attend"]>) {
-    attend.apply(this, values);
-    if (counting) count(new Uint32Array(this.buffer), values[4]);
+  const { attend } = PlainStorage.prototype;
+  PlainStorage.prototype.attend = function (layer, ...rest) {
+    attend.call(this, layer, ...rest);
+    if (counting) count(new Uint32Array(this.rules.kernels.buffer), this.layers[layer]);
   };
 }
 
@@ -88,7 +89,7 @@ const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[v
 
 async function speed(): Promise<void> {
   const nTokens = Number(args.tokens ?? 8000);
-  watch(Kernels, "attend", "attend");
+  watch(CacheKernels, "attend", "attend");
   watch(PageKernels, "extend", "choose");
   watch(PageKernels, "choose", "choose");
   watch(ClusterKernels, "choose", "choose");

@@ -2,8 +2,9 @@
  * All systems side by side at equal bytes: what a cache of the same size is worth, whatever fills it.
  *
  *   deno task bench:policies --text ../shared/data/text/books-valid.txt.gz --text ../shared/data/text/wikitext-2-valid.txt
- *     --learn ../shared/data/text/books-train.txt.gz --record bench/record/systems.csv --plots docs/images
- *     [--document docs/systems.md] [--only quality|speed] [--model models/locket-books-q8_0.gguf]
+ *     --text ../shared/data/code/python-stdlib-sample.txt.gz@0.9 --learn ../shared/data/text/books-train.txt.gz
+ *     --record bench/record/systems.csv --plots docs/images [--document docs/systems.md] [--only quality|speed]
+ *     [--model models/locket-books-q8_0.gguf]
  *     [--shares 0.5,0.25,0.1] [--cases 8] [--seeds 4] [--prompt 512] [--systems "h2o;full, q4_0"]
  *     [--prefill whole|streaming]
  *
@@ -12,6 +13,7 @@
  * into; one that fits into none is left at its own bytes. Every seed draws `--cases` other prompts of each kind, and other
  * noise for the policies that draw; all systems answer the same. Losses are nats per token more than with the full f32
  * cache, on the same prompts. Codebooks are learned from `--learn`; without it systems that need them are left out.
+ * `FILE@0.9` is the last tenth of a text.
  *
  * Quality doesn't care what else the machine does, speed does: `--only` takes them apart. The record of speed lies beside
  * that of quality, as NAME-speed.csv, and both are written as they come. Rows of systems that are not among `--systems`
@@ -140,6 +142,12 @@ async function untouched(path: string): Promise<Row[]> {
   return (await readRecord(path)).filter((row) => !names.includes(row.system));
 }
 
+/** Rows in the order of the systems, shares of one as they come. */
+function ordered<R extends { readonly system?: unknown }>(rows: readonly R[]): R[] {
+  const at = new Map(SYSTEMS.map(({ name }, i) => [name as unknown, i]));
+  return rows.toSorted((a, b) => at.get(a.system)! - at.get(b.system)!);
+}
+
 async function quality(all: readonly Entry[]): Promise<void> {
   const reference: Answers = {};
   const others = await untouched(record!);
@@ -162,7 +170,7 @@ async function quality(all: readonly Entry[]): Promise<void> {
       measured.set(entry, { entry, answers, bytes, allocatedBytes, peakBytes });
     }
     const rows = [...measured.values()];
-    await writeRecord(record!, [...others, ...rows.map((one) => line(one, reference, rows))]);
+    await writeRecord(record!, ordered([...others, ...rows.map((one) => line(one, reference, rows))]));
     console.error(`${new Date().toISOString()} seed ${seed} of ${nSeeds}: ${rows.length} rows`);
   }
 }
@@ -210,7 +218,7 @@ async function speed(all: readonly Entry[]): Promise<void> {
       prefill: measured.prefill.toFixed(0),
       decode: measured.decode.toFixed(0),
     });
-    await writeRecord(speedRecord(record!), rows);
+    await writeRecord(speedRecord(record!), ordered(rows));
   }
 }
 

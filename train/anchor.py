@@ -170,9 +170,8 @@ def main():
             print(json.dumps(entry), f"{(time.time() - began) / (step + 1):.1f} s/step", flush=True)
             (work / f"{args.name}.json").write_text(json.dumps(record, indent=1) + "\n")
     model.eval()
-    if args.control:
-        return
-    extra = {"locket.anchor.separators": SEPARATORS, "locket.anchor.sees": "anchors", "locket.anchor.layers": layers}
+    rule = {"locket.anchor.separators": SEPARATORS, "locket.anchor.sees": "anchors", "locket.anchor.layers": layers}
+    extra = {} if args.control else rule
     for kind in ("f32", "q8_0"):
         save_model(work / f"{args.name}-{kind}.gguf", model, tokenizer, args.name, kind, extra)
 

@@ -104,9 +104,11 @@ export function behind(one: readonly Answer[], other: readonly Answer[]): readon
   return [mean(differences), interval(differences)];
 }
 
-/** The text of a file, unpacked where its name ends in `.gz`. */
-export async function readText(path: string): Promise<string> {
+/** The text of a file, unpacked where its name ends in `.gz`; of `PATH@SHARE` what lies behind this share of it. */
+export async function readText(source: string): Promise<string> {
+  const [path, from = "0"] = source.split("@");
   const { body } = await fetch(new URL(path, `file://${Deno.cwd()}/`));
   const stream = path.endsWith(".gz") ? body!.pipeThrough(new DecompressionStream("gzip")) : body!;
-  return await new Response(stream).text();
+  const text = await new Response(stream).text();
+  return text.slice(Number(from) * text.length);
 }

@@ -6,7 +6,7 @@
 import { assert } from "@std/assert";
 import { floorsTable, qualityTable } from "../../bench/plot_quality.ts";
 import { speedRecord, systemsTable } from "../../bench/plot_systems.ts";
-import { readRecord } from "../../bench/records.ts";
+import { readRecord, type Row } from "../../bench/records.ts";
 
 const root = new URL("../../", import.meta.url);
 const record = (name: string) => new URL(`bench/record/${name}.csv`, root).pathname;
@@ -30,6 +30,13 @@ Deno.test("docs/systems.md has the table of its records", async () => {
   assertShown(
     await rowsOf("docs/systems.md"),
     systemsTable(await readRecord(quality), await readRecord(speed)),
+  );
+});
+
+Deno.test("docs/systems.md has the table of prompts read in chunks", async () => {
+  assertShown(
+    await rowsOf("docs/systems.md"),
+    systemsTable(await readRecord(record("systems-streaming")), []),
   );
 });
 
@@ -66,5 +73,22 @@ Deno.test("docs/policies.md has the figures of endless texts", async () => {
       "behind the window",
     ],
     body,
+  ]);
+});
+
+Deno.test("docs/policies.md has what other policies lose on endless texts", async () => {
+  const [books, python] = await Promise.all(
+    ["endless-books", "endless-python"].map(async (name) =>
+      (await readRecord(record(name))).filter(({ tokens }) => tokens === "32768")
+    ),
+  );
+  const [nats, behind] = ["nats per token", "behind the window"];
+  const cells = ({ nll, behind, behind_interval }: Row) => [
+    Number(nll).toFixed(3),
+    behind && [behind, behind_interval].map((value) => Number(value).toFixed(3)).join(" ± "),
+  ];
+  assertShown(await rowsOf("docs/policies.md"), [
+    ["policy", `${nats}, books`, behind, `${nats}, Python`, behind],
+    books.map((row, i) => [`\`${row.policy}\``, ...cells(row), ...cells(python[i])]),
   ]);
 });
