@@ -12,6 +12,9 @@ export interface OutputFile {
   readonly bytes: Uint8Array;
 }
 
+/** Characters of a line, about. */
+const MOST_LINE = 200;
+
 /** One ES module an entry, in the place of its source; what several share lies in `src/chunks/`. */
 export async function bundle(root: URL, entries: readonly string[]): Promise<OutputFile[]> {
   const wasm = new URL(import.meta.resolve("esbuild-wasm").replace("esm/browser.js", "esbuild.wasm"));
@@ -31,6 +34,8 @@ export async function bundle(root: URL, entries: readonly string[]): Promise<Out
       target: "es2022",
       // without comments: one letter beyond Latin-1 doubles what V8 holds of a script
       minifyWhitespace: true,
+      // Node prints the line in which an error that nobody caught was thrown
+      lineLimit: MOST_LINE,
       write: false,
       plugins: [fromImportMap(root)],
     });

@@ -32,17 +32,23 @@ const subpath = (source: string) =>
     ? source
     : { types: source.replace(/ts$/, "d.ts"), default: source.replace(/ts$/, "js") };
 
-/** First match wins, so hosts that also match `node` or `browser` stand before those. */
+/** The entry point of a host, with the types that it has there. */
+const host = (entry: string) => ({ types: types(entry), default: file(entry) });
+
+/**
+ * First match wins, so hosts that also match `node` or `browser` stand before those. A compiler that has not been told the
+ * host (by `customConditions`) gets the types that all of them have in common with Node.
+ */
 const exports = {
   ".": {
+    workerd: host("workers"),
+    "edge-light": host("workers"),
+    deno: host("deno"),
+    bun: host("node"),
+    node: host("node"),
+    browser: host("browser"),
     types: types("node"),
-    workerd: file("workers"),
-    "edge-light": file("workers"),
-    deno: file("deno"),
-    bun: file("node"),
-    node: file("node"),
-    browser: file("browser"),
-    default: { types: types("manual"), default: file("manual") },
+    default: host("manual"),
   },
   ...Object.fromEntries(SUBPATHS.map(([path, source]) => [path, subpath(source)])),
 };

@@ -66,6 +66,9 @@ export function promptIds(on: Model | Sequence, prompt: string | readonly number
   const [start, capacity] = on instanceof Model ? [0, on.plan.context] : [on.position, on.capacity];
   const { tokenizer } = on;
   const ids = typeof prompt === "string" ? encode(tokenizer, prompt, start) : prompt;
+  if (!(Array.isArray(ids) || ArrayBuffer.isView(ids))) {
+    throw new OptionError("prompt", prompt, "text or token ids");
+  }
   if (ids.length === 0 && start === 0) throw new OptionError("prompt", prompt, "at least one token");
   for (const id of ids) checkId("prompt", id, tokenizer.nVocab);
   const room = capacity - start;

@@ -120,6 +120,7 @@ export function readArguments(args: readonly string[], specs: OptionSpecs, maxPo
       : `at most ${maxPositional} argument beside the options`;
     throw new OptionError("the argument", positional[maxPositional], wanted);
   }
+  if (positional.includes("")) throw new OptionError("the argument", "", "a path or URL");
   return new Arguments(values, positional);
 }
 

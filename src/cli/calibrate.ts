@@ -8,8 +8,9 @@ import { openSource } from "../runtime/open_source.ts";
 import type { Arguments } from "./args.ts";
 import { calibrationPath } from "./calibration.ts";
 import { type Command, main } from "./command.ts";
-import { write, writeFile } from "./host.ts";
+import { write } from "./host.ts";
 import { modelInput } from "./model_input.ts";
+import { checkOutput, writeOutput } from "./output.ts";
 import { workBar } from "./progress.ts";
 import { readFileOption } from "./prompt.ts";
 import { formatBytes } from "./units.ts";
@@ -32,7 +33,7 @@ const command: Command = {
     "out": { value: "FILE", help: "Where the codebooks go (default: beside the model, as MODEL.cq4)" },
     "json": { help: "Print one JSON object instead" },
   },
-  example: "deno task calibrate --text-file README.md --channels 4 --window 256 --out readme.cq4",
+  example: "deno task calibrate --text-file README.md --tokens 1024 --window 256 --out readme.cq4",
 
   async run(args: Arguments): Promise<void> {
     const text = await readFileOption(args, "text-file");
@@ -40,6 +41,7 @@ const command: Command = {
     const model = args.string("model");
     const channels = args.integer("channels", 1) ?? 4;
     const out = args.string("out") ?? calibrationPath(model, channels);
+    await checkOutput("out", out);
     const bar = await workBar("calibrating");
     const start = performance.now();
     const calibration = await calibrate(openSource(modelInput(model)), text, {
@@ -51,16 +53,15 @@ const command: Command = {
       onProgress: bar.show,
     }).finally(() => bar.stop());
     const bytes = encodeCalibration(calibration);
-    await writeFile(out, bytes);
+    await writeOutput("out", out, [bytes]);
     const seconds = Number(((performance.now() - start) / 1000).toFixed(1));
-    const name = typeof out === "string" ? out : out.pathname;
     if (args.on("json")) {
-      write(JSON.stringify({ file: name, bytes: bytes.length, channels, seconds }) + "\n");
+      write(JSON.stringify({ file: out, bytes: bytes.length, channels, seconds }) + "\n");
     } else {
       write(
         `Codebooks for ${8 / channels} bits a channel, ${
           formatBytes(bytes.length)
-        }, in ${seconds} s: ${name}\n`,
+        }, in ${seconds} s: ${out}\n`,
       );
     }
   },

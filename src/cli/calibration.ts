@@ -5,16 +5,13 @@
  */
 import { OptionError } from "../error.ts";
 import type { Arguments } from "./args.ts";
-import { readBytes } from "./host.ts";
+import { filePath, readBytes } from "./host.ts";
 import { modelInput } from "./model_input.ts";
 
 /** Where `deno task calibrate` puts what it learns about a model, beside it. */
-export function calibrationPath(model: string | undefined, channels: number): string | URL {
+export function calibrationPath(model: string | undefined, channels: number): string {
   const input = modelInput(model);
-  const suffix = `.cq${channels}`;
-  return typeof input === "string"
-    ? input + suffix
-    : new URL(input.pathname.split("/").at(-1) + suffix, input);
+  return `${typeof input === "string" ? input : filePath(input)}.cq${channels}`;
 }
 
 /**

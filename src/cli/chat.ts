@@ -1,23 +1,29 @@
 /** `deno task chat`: a conversation in the terminal. */
 import { OptionError } from "../error.ts";
-import { encodePrompt } from "../generate/encode_prompt.ts";
+import { chatPrompt } from "../generate/chat_prompt.ts";
 import type { GenerateOptions } from "../generate/options.ts";
 import type { Model } from "../model/engine.ts";
 import { Session } from "../session/session.ts";
-import { applyChatTemplate, type ChatMessage } from "../tokenizer/mod.ts";
+import type { ChatMessage } from "../tokenizer/mod.ts";
 import { type Command, main } from "./command.ts";
 import { inputLines, onInterrupt, typed, write, writeError } from "./host.ts";
 import { load, MODEL_OPTIONS, openHeader } from "./model.ts";
+import { checkOutput, writeOutput, WRITTEN_AT_ONCE } from "./output.ts";
 import { readChunks, REPLY_OPTIONS, replyOptions } from "./prompt.ts";
-import { readMessages, saveChunks, SAVED_AT_ONCE, writeMessages } from "./saved.ts";
+import { readMessages, writeMessages } from "./saved.ts";
 
-/** Share of the context kept free for a reply; the oldest exchanges are dropped for it. */
-const REPLY_SHARE = 0.25;
+/** Share of the context that a conversation may fill, with room for a reply behind it. */
+const MOST_FULL = 0.75;
+
+/** Share that stays when it is fuller: what is left is read anew, so not for a single exchange each time. */
+const STAYS_FULL = 0.5;
+
+const COMMANDS = "/reset forgets the conversation, /exit ends it";
 
 const command: Command = {
   name: "chat",
   summary: "Talks with a model that brings a chat template. A line is a message.\n" +
-    "/reset forgets the conversation, /exit ends it, Ctrl-C cuts a reply short.",
+    `${COMMANDS}, Ctrl-C cuts a reply short.`,
   options: {
     ...MODEL_OPTIONS,
     ...REPLY_OPTIONS,
@@ -44,7 +50,9 @@ const command: Command = {
     if (system !== undefined && from !== undefined) {
       throw new OptionError("system", system, "none beside --from, which brings the conversation's own");
     }
-    const chat = new Chat(model, options, args.string("save"));
+    const save = args.string("save");
+    if (save !== undefined) await checkOutput("save", save);
+    const chat = new Chat(model, options, save);
     if (from !== undefined) await chat.restore(from);
     else if (system !== undefined) chat.open({ role: "system", content: system });
     await converse(chat);
@@ -59,9 +67,16 @@ async function converse(chat: Chat): Promise<void> {
     const message = line.trim();
     if (message === "/exit") break;
     if (message === "/reset") chat.reset();
-    else if (message !== "") await chat.say(message);
+    else if (/^\/\w+$/.test(message)) writeError(`(there is no ${message}: ${COMMANDS})\n`);
+    else if (message !== "") await chat.say(message).catch(goOn);
     invite();
   }
+}
+
+/** Tells of what was refused: a message that is too long, a file that can't be written. The conversation stays. */
+function goOn(error: unknown): void {
+  if (!(error instanceof OptionError)) throw error;
+  writeError(`(${error.message})\n`);
 }
 
 /** A conversation. What the cache holds of it is not computed again. */
@@ -101,28 +116,42 @@ class Chat {
 
   /** Writes the reply to a message as it comes. */
   async say(message: string): Promise<void> {
-    this.#messages.push({ role: "user", content: message });
-    const generation = await this.#session.generate(this.#prompt(), this.#options);
+    const { ids, messages } = this.#fitting([...this.#messages, { role: "user", content: message }]);
+    const generation = await this.#session.generate(ids, this.#options);
+    const forgotten = (this.#messages.length + 1 - messages.length) / 2;
+    if (forgotten > 0) writeError(`(the context is full: exchanges forgotten, oldest first: ${forgotten})\n`);
     const stopListening = onInterrupt(() => void generation.cancel());
-    for await (const { text } of generation) write(text);
-    stopListening();
+    try {
+      for await (const { text } of generation) write(text);
+    } finally {
+      stopListening();
+    }
     write("\n");
-    this.#messages.push({ role: "assistant", content: (await generation.result()).text });
+    this.#messages = [...messages, { role: "assistant", content: (await generation.result()).text }];
     if (this.#save === undefined) return;
     this.#session.note = writeMessages([...this.#opening, ...this.#messages]);
-    await saveChunks(this.#save, this.#session.saveChunks(SAVED_AT_ONCE));
+    await writeOutput("save", this.#save, this.#session.saveChunks(WRITTEN_AT_ONCE));
   }
 
-  /** The whole conversation as ids, without its oldest exchanges where it has become too long. */
-  #prompt(): number[] {
-    const { tokenizer, metadata, plan: { context } } = this.#model;
-    for (;;) {
-      const text = applyChatTemplate(metadata, [...this.#opening, ...this.#messages]);
-      const ids = encodePrompt(tokenizer, text, { parseSpecial: true });
-      if (ids.length <= context * (1 - REPLY_SHARE) || this.#messages.length < 3) return ids;
-      this.#messages.splice(0, 2);
-      writeError("(the oldest exchange no longer fits into the context and is forgotten)\n");
+  /**
+   * A conversation with its ids, without its oldest exchanges where it has become too long.
+   *
+   * @throws {OptionError} When its last message alone is.
+   */
+  #fitting(messages: readonly ChatMessage[]) {
+    const { context } = this.#model.plan;
+    const idsFrom = (first: number) => chatPrompt(this.#model, [...this.#opening, ...messages.slice(first)]);
+    let ids = idsFrom(0);
+    let first = 0;
+    if (ids.length > MOST_FULL * context) {
+      while (first < messages.length - 1 && ids.length > STAYS_FULL * context) ids = idsFrom(first += 2);
     }
+    if (ids.length < context) return { ids, messages: messages.slice(first) };
+    throw new OptionError(
+      "message",
+      `${ids.length} tokens`,
+      `less than the context of ${context}, with the reply`,
+    );
   }
 }
 

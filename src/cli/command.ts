@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MemoryBudgetError, OptionError, SourceError } from "../error.ts";
+import { MemoryBudgetError, OptionError, SnapshotError, SourceError } from "../error.ts";
 import { type Arguments, optionLines, type OptionSpecs, readArguments } from "./args.ts";
 import { commandArguments, exit, isBrokenPipe, write, writeError } from "./host.ts";
 import { formatBytes } from "./units.ts";
@@ -60,5 +60,6 @@ function errorLine(error: unknown, command: Command): string {
     return `${named ? `--${flag}` + error.message.slice(option.length) : error.message}; ${help}`;
   }
   const [line] = (error instanceof Error ? error.message : String(error)).split("\n");
+  if (error instanceof SnapshotError) return `${line}; take the model and the options that it was saved with`;
   return error instanceof SourceError ? `${line}; check the path or URL of the model` : line;
 }

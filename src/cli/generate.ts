@@ -10,6 +10,7 @@ import { type Command, main } from "./command.ts";
 import { generateLines, LINES_OPTIONS } from "./generate_lines.ts";
 import { errorsWatched, onInterrupt, write, writeError } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
+import { checkOutput, writeOutput, WRITTEN_AT_ONCE } from "./output.ts";
 import {
   PROMPT_OPTIONS,
   readChunks,
@@ -18,7 +19,7 @@ import {
   REPLY_OPTIONS,
   replyOptions,
 } from "./prompt.ts";
-import { saveChunks, SAVED_AT_ONCE } from "./saved.ts";
+
 import { digits, formatBytes } from "./units.ts";
 
 /** Tokens when nobody says how many. */
@@ -55,12 +56,13 @@ const command: Command = {
       throw new OptionError("--sequences", args.string("sequences"), "--prompts beside it");
     }
     const prompt = await readPrompt(args);
+    const save = args.string("save");
+    if (save !== undefined) await checkOutput("save", save);
     const loaded = await load(args);
     const sequence = loaded.model.sequence();
     const from = args.string("from");
     if (from !== undefined) await sequence.restoreFrom(readChunks("from", from));
     const generation = generate(sequence, prompt, options);
-    const save = args.string("save");
     const stopListening = save === undefined ? () => {} : onInterrupt(() => void generation.cancel());
     if (args.on("json")) write(JSON.stringify(report(loaded, sequence, await generation.result())) + "\n");
     else {
@@ -77,7 +79,7 @@ const command: Command = {
 async function saveText(sequence: Sequence, reply: readonly number[], path: string): Promise<void> {
   // the last token was chosen and not read yet
   if (reply.length > 0 && !sequence.full) sequence.decode(reply.at(-1)!);
-  await saveChunks(path, sequence.saveChunks(SAVED_AT_ONCE));
+  await writeOutput("save", path, sequence.saveChunks(WRITTEN_AT_ONCE));
 }
 
 /** The schema of the file that was named, if any. */

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { fileURLToPath } from "node:url";
+
 const encoder = new TextEncoder();
 
 /** Standard output, one whole piece at a time. */
@@ -53,7 +55,7 @@ export async function readText(path: string): Promise<string | undefined> {
 }
 
 /** A whole file; `undefined` when it can't be read. */
-export async function readBytes(path: string | URL): Promise<Uint8Array | undefined> {
+export async function readBytes(path: string): Promise<Uint8Array | undefined> {
   try {
     return await Deno.readFile(path);
   } catch {
@@ -61,24 +63,22 @@ export async function readBytes(path: string | URL): Promise<Uint8Array | undefi
   }
 }
 
-/** Writes a whole text file. */
-export async function writeText(path: string, text: string): Promise<void> {
-  await Deno.writeTextFile(path, text);
-}
+/** The path of a `file:` URL. */
+export const filePath: (url: URL) => string = fileURLToPath;
 
 /** Whether there is a file of this name. */
 export const isFile = (path: string): Promise<boolean> =>
   Deno.stat(path).then((found) => found.isFile, () => false);
 
-/** Writes a file from pieces, beside its place, and moves it there once it is whole. */
-export async function writeChunks(path: string, pieces: Iterable<Uint8Array>): Promise<void> {
-  {
-    using file = await Deno.open(`${path}.part`, { write: true, create: true, truncate: true });
-    for (const piece of pieces) {
-      for (let done = 0; done < piece.length;) done += await file.write(piece.subarray(done));
-    }
-  }
-  await Deno.rename(`${path}.part`, path);
+/** Whether there is a folder of this name. */
+export const isFolder = (path: string): Promise<boolean> =>
+  Deno.stat(path).then((found) => found.isDirectory, () => false);
+
+/** Makes a file beside `path` and removes it. @throws What keeps files from being written there. */
+export async function tryToWrite(path: string): Promise<void> {
+  const part = `${path}.${crypto.randomUUID()}.part`;
+  (await Deno.open(part, { write: true, createNew: true })).close();
+  await Deno.remove(part);
 }
 
 /** A file in pieces of `size` bytes, the last one shorter. */
@@ -100,13 +100,6 @@ export async function* fileChunks(path: string, size: number): AsyncGenerator<Ui
 /** Makes a folder, unless it exists. */
 export const makeFolder = (path: string): Promise<void> => Deno.mkdir(path, { recursive: true });
 
-/** Writes a file beside its place and moves it there, so that it is never half of one. */
-export async function writeFile(path: string | URL, bytes: Uint8Array): Promise<void> {
-  const part = typeof path === "string" ? `${path}.part` : new URL(`${path}.part`);
-  await Deno.writeFile(part, bytes);
-  await Deno.rename(part, path);
-}
-
 /** Lines of standard input, as they are entered. */
 export async function* inputLines(): AsyncGenerator<string> {
   let rest = "";
@@ -124,19 +117,44 @@ export function onInterrupt(handler: () => void): () => void {
   return () => Deno.removeSignalListener("SIGINT", handler);
 }
 
-/** Serves HTTP until Ctrl-C; `listening` is told where. */
+/** The same where the system asks the process to end, which Windows doesn't. */
+function onTerminate(handler: () => void): () => void {
+  if (Deno.build.os === "windows") return () => {};
+  Deno.addSignalListener("SIGTERM", handler);
+  return () => Deno.removeSignalListener("SIGTERM", handler);
+}
+
+/** Exit code of a process that Ctrl-C has ended. */
+export const INTERRUPTED = 130;
+
+/**
+ * Serves HTTP until Ctrl-C or SIGTERM, which let replies that have begun come to their end; the second one does not wait
+ * for them.
+ *
+ * @param listening Told where.
+ * @param ending Told that no more requests are taken.
+ * @throws What keeps the port from being used.
+ */
 export async function serveHttp(
   handler: (request: Request) => Promise<Response>,
   { hostname, port }: { readonly hostname: string; readonly port: number },
-  listening: (url: string) => void,
+  { listening, ending }: { readonly listening: (url: string) => void; readonly ending: () => void },
 ): Promise<void> {
   const server = Deno.serve({
     hostname,
     port,
     onListen: (address) => listening(`http://${address.hostname}:${address.port}`),
   }, handler);
-  onInterrupt(() => void server.shutdown());
+  let asked = false;
+  const end = () => {
+    if (asked) exit(INTERRUPTED);
+    asked = true;
+    ending();
+    void server.shutdown();
+  };
+  const undo = [onInterrupt(end), onTerminate(end)];
   await server.finished;
+  undo.forEach((stop) => stop());
 }
 
 /** Arguments of the command. */

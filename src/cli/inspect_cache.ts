@@ -5,8 +5,9 @@ import type { Model } from "../model/engine.ts";
 import { cachePage, type CacheStory, type HeadState } from "./cache_page.ts";
 import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
-import { write, writeText } from "./host.ts";
+import { write } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
+import { checkOutput, writeOutput } from "./output.ts";
 import { readPromptText, TEXT_OPTIONS } from "./prompt.ts";
 
 const PROMPT =
@@ -32,6 +33,7 @@ const command: Command = {
   async run(args): Promise<void> {
     const html = args.string("html");
     if (html === undefined) throw new OptionError("html", "", "a file to write");
+    await checkOutput("html", html);
     const nTokens = args.integer("max-tokens", 1) ?? 24;
     const prompt = await readPromptText(args) || PROMPT;
     const policy = args.string("policy") ?? "keyformer";
@@ -42,10 +44,8 @@ const command: Command = {
     const title = `${policy} with a budget of ${args.string("budget") ?? "0.5"}`;
     const tokens = [...ids, ...reply].map((id) => model.tokenizer.decode([id], { special: true }));
     model.dispose();
-    await writeText(
-      html,
-      cachePage({ title, tokens, promptTokens: ids.length, steps, mass: await massOf(args, ids) }),
-    );
+    const page = cachePage({ title, tokens, promptTokens: ids.length, steps, mass: await massOf(args, ids) });
+    await writeOutput("html", html, [new TextEncoder().encode(page)]);
     write(`${html}: ${ids.length} tokens of prompt, ${reply.length} of reply\n`);
   },
 };

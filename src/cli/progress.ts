@@ -4,7 +4,7 @@
  * @module
  */
 import type { Progress } from "../gguf/source.ts";
-import { errorsWatched } from "./host.ts";
+import { errorsWatched, exit, INTERRUPTED, onInterrupt } from "./host.ts";
 import { formatBytes } from "./units.ts";
 
 /** Loading that takes less than this, in ms, shows no bar. */
@@ -28,8 +28,9 @@ export async function workBar(what: string): Promise<WorkBar> {
   const { default: { Presets, SingleBar } } = await import("cli-progress");
   const format = ` ${what} {bar} {percentage} % · {eta_formatted}`;
   const bar = new SingleBar({ format, hideCursor: true, clearOnComplete: true }, Presets.shades_classic);
+  const stop = restoring(() => bar.stop());
   bar.start(1, 0);
-  return { show: ({ done, total }) => bar.update(done / total), stop: () => bar.stop() };
+  return { show: ({ done, total }) => bar.update(done / total), stop };
 }
 
 /** A bar on standard error where a person watches it, else one that shows nothing. */
@@ -43,6 +44,7 @@ export async function progressBar(): Promise<ProgressBar> {
   }, Presets.shades_classic);
   const start = performance.now();
   let shown = false;
+  const stop = restoring(() => shown && bar.stop());
   return {
     show({ loaded, total }) {
       const texts = { loadedText: formatBytes(loaded), totalText: formatBytes(total) };
@@ -52,8 +54,18 @@ export async function progressBar(): Promise<ProgressBar> {
         shown = true;
       }
     },
-    stop() {
-      if (shown) bar.stop();
-    },
+    stop,
+  };
+}
+
+/** Stops the bar at Ctrl-C too, so that the terminal gets back its cursor and its wrapping of lines. */
+function restoring(stop: () => void): () => void {
+  const undo = onInterrupt(() => {
+    stop();
+    exit(INTERRUPTED);
+  });
+  return () => {
+    undo();
+    stop();
   };
 }

@@ -32,13 +32,16 @@ const command: Command = {
   async run(args: Arguments): Promise<void> {
     const text = await readFileOption(args, "text-file");
     if (text === undefined) throw new OptionError("text-file", "", "a text file");
+    args.integer("context", 2);
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
     const { nll, tokens, kvBytes } = await score(
       model,
       text,
       AXES.some((name) => args.string(name) !== undefined),
     );
-    if (tokens === 0) throw new OptionError("text-file", text, "a text of two tokens at least");
+    if (tokens === 0) {
+      throw new OptionError("text-file", args.string("text-file"), "a text of two tokens at least");
+    }
     const mean = nll / tokens;
     const perplexity = Math.exp(mean);
     if (args.on("json")) {

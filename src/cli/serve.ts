@@ -3,10 +3,12 @@ import { OptionError } from "../error.ts";
 import { createServer } from "../server/server.ts";
 import { fileSessions } from "../stores/files.ts";
 import { type Command, main } from "./command.ts";
-import { serveHttp, write } from "./host.ts";
+import { makeFolder, serveHttp, tryToWrite, write, writeError } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
 import { readFileOption } from "./prompt.ts";
 import { formatBytes } from "./units.ts";
+
+const MAX_PORT = 65535;
 
 const command: Command = {
   name: "serve",
@@ -34,6 +36,9 @@ const command: Command = {
       throw new OptionError("api-key-file", args.string("api-key-file"), "a file with keys");
     }
     const sessions = args.string("sessions");
+    if (sessions !== undefined) await checkFolder(sessions);
+    const at = { hostname: args.string("host") ?? "127.0.0.1", port: args.integer("port", 0) ?? 8080 };
+    if (at.port > MAX_PORT) throw new OptionError("port", at.port, `0 … ${MAX_PORT}`);
     const options = {
       name: args.string("name"),
       queue: args.integer("queue", 0),
@@ -45,12 +50,27 @@ const command: Command = {
     const { model } = await load(args, { sequences: args.integer("sequences", 1) ?? 2 });
     const server = createServer(() => Promise.resolve(model), options);
     await server.ready();
-    const at = { hostname: args.string("host") ?? "127.0.0.1", port: args.integer("port", 0) ?? 8080 };
-    await serveHttp((request) => server.fetch(request), at, (url) => {
-      write(`${url}/v1 · ${formatBytes(model.memoryBytes)} of WebAssembly memory, for good\n`);
+    await serveHttp((request) => server.fetch(request), at, {
+      listening: (url) =>
+        write(`${url}/v1 · ${formatBytes(model.memoryBytes)} of WebAssembly memory, for good\n`),
+      ending: () =>
+        writeError("No more requests; replies that have begun come to their end, or Ctrl-C again\n"),
+    }).catch(({ message }) => {
+      throw new OptionError(
+        "port",
+        `${at.hostname}:${at.port}`,
+        `an address to listen on that is free: ${message}`,
+      );
     });
     model.dispose();
   },
 };
+
+/** @throws {OptionError} When conversations can't be kept there. */
+async function checkFolder(folder: string): Promise<void> {
+  await makeFolder(folder).then(() => tryToWrite(`${folder}/conversation`)).catch(({ message }) => {
+    throw new OptionError("sessions", folder, `a folder that can be written: ${message}`);
+  });
+}
 
 if (import.meta.main) await main(command);

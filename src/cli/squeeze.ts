@@ -2,14 +2,12 @@
 import { OptionError } from "../error.ts";
 import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
-import { write, writeChunks } from "./host.ts";
+import { write } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
+import { checkOutput, writeOutput, WRITTEN_AT_ONCE } from "./output.ts";
 import { workBar } from "./progress.ts";
 import { readFileOption } from "./prompt.ts";
 import { formatBytes } from "./units.ts";
-
-/** Bytes of the snapshot that exist twice. */
-const PIECE = 2 ** 20;
 
 const command: Command = {
   name: "squeeze",
@@ -22,13 +20,14 @@ const command: Command = {
     "out": { value: "FILE", help: "Where the snapshot goes" },
   },
   example:
-    "deno task squeeze --prefix-file README.md --context 1024 --read squeezed:window=32,share=0.1 --out readme.kv",
+    "deno task squeeze --prefix-file LICENSE --context 1024 --read squeezed:window=32,share=0.1 --out licence.kv",
 
   async run(args: Arguments): Promise<void> {
     const text = await readFileOption(args, "prefix-file");
     const out = args.string("out");
     if (text === undefined) throw new OptionError("prefix-file", "", "a text file");
     if (out === undefined) throw new OptionError("out", "", "a file to write");
+    await checkOutput("out", out);
     const read = args.string("read") ?? "squeezed";
     const { model } = await load(args, { read });
     const { tokenizer } = model;
@@ -40,7 +39,7 @@ const command: Command = {
     } finally {
       bar.stop();
     }
-    await writeChunks(out, sequence.saveChunks(PIECE));
+    await writeOutput("out", out, sequence.saveChunks(WRITTEN_AT_ONCE));
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     const { bytes } = sequence.cache();
     write(

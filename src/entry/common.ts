@@ -7,15 +7,17 @@ export type { LoadModelOptions } from "../runtime/load_model.ts";
 export { planModel } from "../runtime/plan_model.ts";
 export type { FileInput, ModelInput } from "../runtime/open_source.ts";
 export type { SourceOptions } from "../runtime/source_options.ts";
+export type { UrlOptions } from "../runtime/url_file.ts";
 export { CachedSource, cachedSource } from "../runtime/cached/cached_source.ts";
 export type { CachedFileReport } from "../runtime/cached/cached_file.ts";
 export type { ModelStore } from "../runtime/cached/model_store.ts";
 export { type CacheApi, cacheStore } from "../runtime/cached/cache_store.ts";
 export type { RangeReader } from "../runtime/range_file.ts";
 export { type OpenShard, openShards, type ShardManifest } from "../runtime/shards.ts";
-export type { Progress } from "../gguf/source.ts";
+export type { Progress, Source } from "../gguf/source.ts";
 
 export { generate } from "../generate.ts";
+export { chatPrompt } from "../generate/chat_prompt.ts";
 export { generateAll, type SharedOptions } from "../generate/generate_all.ts";
 export type { Generation } from "../generate/generation.ts";
 export type {
@@ -54,6 +56,8 @@ export type { KvTypeName, KvTypes } from "../cache/kv_cache.ts";
 export type { Hparams } from "../hparams.ts";
 export type { Binary, KernelModules } from "../kernels/load.ts";
 export { applyChatTemplate, type ChatMessage, type ChatOptions, type Tokenizer } from "../tokenizer/mod.ts";
+export type { DecodeOptions, EncodeOptions } from "../tokenizer/tokenizer.ts";
+export type { Metadata } from "../gguf/metadata.ts";
 
 export {
   CpuLimitError,

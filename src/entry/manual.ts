@@ -27,10 +27,10 @@ export type ManualOptions =
  * @throws {KernelError} When neither of them is given, or it can't be read.
  * @throws As `loadModel` in every other runtime does.
  */
-export function loadModel(input: ModelInput, { kernels, ...options }: ManualOptions): Promise<Model> {
+export async function loadModel(input: ModelInput, { kernels, ...options }: ManualOptions): Promise<Model> {
   const binary = options.binary ??
     (kernels[bestBinary()] === undefined ? "simd128" : bestBinary());
-  return load(openSource(input, options), {
+  return await load(openSource(input, options), {
     ...options,
     binary,
     kernels: readKernels(kernels),

@@ -19,6 +19,6 @@ export { type R2SessionBucket, r2Sessions } from "../stores/r2.ts";
 export { type SessionKvNamespace, workersKvSessions } from "../stores/workers_kv.ts";
 
 /** Loads a GGUF model. Options, errors and result are those of `loadModel` in every other runtime. */
-export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
-  return load(openSource(input, options), { kernels: kernelModule, ...options });
+export async function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
+  return await load(openSource(input, options), { kernels: kernelModule, ...options });
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { OptionError } from "../error.ts";
 import { generate, promptIds } from "../generate.ts";
 import type { Model } from "../model/engine.ts";
 import { checkOptions, type GenerateOptions, type GenerationResult } from "./options.ts";
@@ -37,7 +38,17 @@ export function generateAll(
   options: SharedOptions = {},
 ): AsyncGenerator<GenerationResult, void> {
   checkOptions(options, model.tokenizer.nVocab);
-  return inOrder(model, prompts.map((prompt) => promptIds(model, prompt)), options);
+  return inOrder(model, prompts.map((prompt, i) => numberedIds(model, prompt, i)), options);
+}
+
+/** The ids of one prompt among many. @throws {OptionError} That tells which one can't be read, from 0. */
+function numberedIds(model: Model, prompt: string | readonly number[], i: number): readonly number[] {
+  try {
+    return promptIds(model, prompt);
+  } catch (error) {
+    if (error instanceof OptionError) throw new OptionError(`prompts[${i}]`, error.found, error.wanted);
+    throw error;
+  }
 }
 
 async function* inOrder(

@@ -122,8 +122,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
     let own: Sequence | undefined;
     try {
       this.#signal.throwIfAborted();
-      if (this.#on instanceof Model) own = this.#on.sequence();
-      yield* this.#reply(own ?? this.#on as Sequence);
+      yield* this.#reply(this.#on instanceof Model ? own = this.#on.sequence() : this.#on);
     } catch (error) {
       if (error === this.#left.signal.reason) return;
       if (error instanceof CpuLimitError) {

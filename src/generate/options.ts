@@ -39,6 +39,7 @@ export interface GenerateOptions extends SamplingOptions {
 
 /** One token of the reply. */
 export interface TokenEvent {
+  /** Of the token, in the vocabulary. */
   readonly id: number;
   /** Text that is certain with this token: empty while half a character or a possible stop string is held back. */
   readonly text: string;
@@ -55,20 +56,27 @@ export type FinishReason = "stop" | "length" | "abort";
 
 /** Time spent computing, also for others in the same steps, without the time that the reader took. */
 export interface GenerationTimings {
+  /** Of the prompt, in ms. */
   readonly prefillMs: number;
+  /** 0 where no time has passed that the clock could tell. */
   readonly prefillTokensPerSecond: number;
-  /** From the second token on: the first comes with the prompt. */
+  /** Of the reply, in ms, from the second token on: the first comes with the prompt. */
   readonly decodeMs: number;
+  /** 0 where no time has passed that the clock could tell. */
   readonly decodeTokensPerSecond: number;
 }
 
 /** A generation that has come to its end. */
 export interface GenerationResult {
+  /** Ids that were read, BOS included. */
   readonly promptTokens: readonly number[];
   /** Every token that was chosen, also those whose text was cut off by a stop string. */
   readonly tokens: readonly number[];
+  /** The whole reply, without the stop string that ended it. */
   readonly text: string;
+  /** Why there is no more. */
   readonly finishReason: FinishReason;
+  /** How long it took. */
   readonly timings: GenerationTimings;
 }
 
@@ -92,7 +100,9 @@ export function completeEnds(options: GenerateOptions, nVocab: number, eogIds: R
   }
   for (const id of stopTokens) checkId("stopTokens", id, nVocab);
   const stops = typeof stop === "string" ? [stop] : stop;
-  if (stops.includes("")) throw new OptionError("stop", "", "strings of at least one character");
+  if (!(Array.isArray(stops) && stops.every((text) => typeof text === "string" && text !== ""))) {
+    throw new OptionError("stop", stop, "strings of at least one character");
+  }
   return {
     maxTokens,
     stops,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+
 /** Lets text through up to the stop string that is complete first. */
 export class StopStrings {
   readonly #stops: readonly string[];

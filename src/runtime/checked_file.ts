@@ -4,6 +4,7 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import { SourceError } from "../error.ts";
 import type { ByteStream, SourceFile } from "../gguf/source.ts";
 
@@ -79,7 +80,7 @@ class Digest {
   }
 
   check(): void {
-    const found = Array.from(this.#hash.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    const found = bytesToHex(this.#hash.digest());
     if (found === this.wanted.toLowerCase()) return;
     throw new SourceError(`the SHA-256 is ${found}, wanted ${this.wanted}`, this.name);
   }

@@ -3,15 +3,11 @@
  *
  * @module
  */
+import { identityStream } from "./identity_stream.ts";
 
 /** The part of a Worker's execution context that is needed here. */
 export interface WorkerContext {
   waitUntil(promise: Promise<unknown>): void;
-}
-
-/** Of workerd; unlike a `TransformStream` of JavaScript it fails a write as soon as the client has gone. */
-interface WorkerGlobals {
-  IdentityTransformStream: new () => TransformStream<Uint8Array, Uint8Array>;
 }
 
 /**
@@ -28,7 +24,7 @@ export function guardedBody(
   source: ReadableStream<string> | ReadableStream<Uint8Array>,
   context: WorkerContext,
 ): ReadableStream<Uint8Array> {
-  const { readable, writable } = new (globalThis as unknown as WorkerGlobals).IdentityTransformStream();
+  const { readable, writable } = identityStream();
   context.waitUntil(pump(source.getReader(), writable.getWriter()));
   return readable;
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Binary } from "../kernels/load.ts";
+import { unreadable } from "./unreadable_kernels.ts";
 
 /** Where a binary lies. Written out in full each, as bundlers for browsers look for this very form. */
 const urlOf = (binary: Binary): URL =>
@@ -20,13 +20,12 @@ const urlOf = (binary: Binary): URL =>
 export async function kernelModule(
   binary: Binary,
 ): Promise<WebAssembly.Module> {
+  const url = urlOf(binary);
   try {
-    const response = await fetch(urlOf(binary));
+    const response = await fetch(url);
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     return await WebAssembly.compile(await response.arrayBuffer());
   } catch (cause) {
-    throw new KernelError(`${binary}.wasm could not be read`, "load", {
-      cause,
-    });
+    throw unreadable(binary, url, cause);
   }
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { KernelError } from "../error.ts";
 import type { Binary } from "../kernels/load.ts";
+import { unreadable } from "./unreadable_kernels.ts";
 import { readNodeFile } from "./node.ts";
 
 /**
@@ -21,8 +21,6 @@ export async function kernelModule(
   try {
     return await WebAssembly.compile(await readNodeFile(url));
   } catch (cause) {
-    throw new KernelError(`${binary}.wasm could not be read`, "load", {
-      cause,
-    });
+    throw unreadable(binary, url, cause);
   }
 }

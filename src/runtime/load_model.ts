@@ -34,6 +34,6 @@ export type LoadModelOptions =
  * model.dispose();
  * ```
  */
-export function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
-  return load(openSource(input, options), { kernels: kernelModule, ...options });
+export async function loadModel(input: ModelInput, options: LoadModelOptions = {}): Promise<Model> {
+  return await load(openSource(input, options), { kernels: kernelModule, ...options });
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { OptionError } from "../error.ts";
 import type { RangeHandle } from "./range_file.ts";
 
 interface NodeFile {
@@ -18,14 +19,24 @@ interface NodeFiles {
 }
 
 interface NodeProcess {
+  readonly versions: { readonly node: string };
   getBuiltinModule?(name: string): NodeFiles;
 }
+
+/** The oldest Node that has what is used here. */
+const OLDEST_NODE = 22;
 
 /** Bytes of a handle's only buffer. */
 const BUFFER_BYTES = 2 ** 18;
 
 const process = () => (globalThis as { process?: NodeProcess }).process;
 const files = () => process()!.getBuiltinModule!("node:fs/promises");
+
+/** @throws {OptionError} In a Node that is too old. */
+export function checkNode(): void {
+  const { node } = process()!.versions;
+  if (parseInt(node) < OLDEST_NODE) throw new OptionError("Node", node, `${OLDEST_NODE} or later`);
+}
 
 /** Whether this host has Node's files. */
 export function hasNodeFiles(): boolean {

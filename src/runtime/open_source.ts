@@ -31,6 +31,9 @@ export type ModelInput = FileInput | readonly FileInput[] | Source;
 const INPUTS =
   "a path, URL, Response, ReadableStream, Blob, ArrayBuffer, typed array, {size?, read(offset, length)} or source";
 
+/** What can be fetched, and files. */
+const SCHEMES = ["https:", "http:", "file:", "blob:", "data:"];
+
 /**
  * A source over any input. Nothing is opened yet. A string with `://` is a URL, any other a path; paths need Deno,
  * Node or Bun.
@@ -61,6 +64,7 @@ export function openSource(input: ModelInput, options: SourceOptions = {}): Sour
     const files = input.map((one, index) => check(openFile(one, options), index));
     return { name: files[0].name, count: files.length, file: (index) => files[index] };
   }
+  if (input === "") refuse(input);
   const one = input as FileInput;
   const sibling = nameOf(one);
   if (sibling !== undefined) {
@@ -104,9 +108,11 @@ function openFile(input: FileInput, options: UrlOptions): SourceFile {
 }
 
 function toUrl(input: FileInput): URL | undefined {
-  if (input instanceof URL) return input;
-  if (typeof input !== "string" || !/^[a-z][a-z0-9+.-]*:\/\//i.test(input)) return undefined;
-  return URL.parse(input) ?? refuse(input);
+  const named = typeof input === "string" && /^[a-z][a-z0-9+.-]*:\/\//i.test(input);
+  if (!(named || input instanceof URL)) return undefined;
+  const url = typeof input === "string" ? URL.parse(input) ?? refuse(input) : input;
+  if (SCHEMES.includes(url.protocol)) return url;
+  throw new OptionError("model", url.href, `a URL of ${SCHEMES.join(", ")}`);
 }
 
 function pathFile(name: string, path: string | URL): SourceFile {

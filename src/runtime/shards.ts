@@ -5,6 +5,7 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import { SourceError } from "../error.ts";
 import type { RangeReader } from "./range_file.ts";
 
@@ -140,7 +141,7 @@ class ShardStream {
     if (this.#read > size) throw new SourceError(`more than ${size} bytes came`, name);
     this.#hash.update(value);
     if (this.#read === size) {
-      const found = Array.from(this.#hash.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+      const found = bytesToHex(this.#hash.digest());
       if (found !== sha256) throw new SourceError(`the SHA-256 is ${found}, wanted ${sha256}`, name);
     }
     return value as Uint8Array<ArrayBuffer>;

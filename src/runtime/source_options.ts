@@ -7,6 +7,7 @@ import { OptionError } from "../error.ts";
 import type { Expected } from "./checked_file.ts";
 import type { UrlOptions } from "./url_file.ts";
 
+/** How the bytes of a model are had, and what they must be. */
 export interface SourceOptions extends UrlOptions {
   /** Bytes that the file must have; for a split model one number a file. */
   size?: number | readonly number[];

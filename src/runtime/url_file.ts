@@ -193,7 +193,7 @@ class UrlStream implements ByteStream {
     this.#failures++;
     if (this.#failures >= tries) {
       const at = `can't be read at byte ${this.#offset} after ${tries} tries`;
-      throw this.#error(`${at}: ${reason(cause)}`, { cause });
+      throw this.#error(`${at}: ${fetchReason(cause)}`, { cause });
     }
     await pause(Math.min(backoffMs * 2 ** (this.#failures - 1), MAX_BACKOFF_MS), this.#closed.signal);
   }
@@ -216,6 +216,12 @@ class UrlStream implements ByteStream {
   #error(message: string, options?: ErrorOptions): SourceError {
     return new SourceError(message, this.#remote.url.href, options);
   }
+}
+
+/** What broke a connection: `fetch` of Node and Deno says "fetch failed", and why in its cause. */
+function fetchReason(error: unknown): string {
+  const { cause } = error as { cause?: unknown };
+  return cause instanceof Error ? `${reason(error)}: ${reason(cause)}` : reason(error);
 }
 
 /** Waits, unless the signal is aborted before. */

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { encodePrompt } from "../generate/encode_prompt.ts";
+import { chatPrompt } from "../generate/chat_prompt.ts";
 import type { TokenEvent } from "../generate/options.ts";
-import { Metadata } from "../gguf/metadata.ts";
+import type { Metadata } from "../gguf/metadata.ts";
 import type { Model } from "../model/engine.ts";
-import { applyChatTemplate, type ChatMessage, type Tokenizer } from "../tokenizer/mod.ts";
+import type { ChatMessage, Tokenizer } from "../tokenizer/mod.ts";
 import type { Shape } from "./answer.ts";
 import { ApiError } from "./api_error.ts";
 import { samplingOptions } from "./sampling.ts";
@@ -35,8 +35,8 @@ export interface ChatPlan {
  * @throws {OptionError} When the template refuses the messages, or a schema can't be held to.
  */
 export function planChat(model: Model, request: ChatRequest, template: string | undefined): ChatPlan {
-  const metadata = withTemplate(model.metadata, template);
-  const format = toolFormat(metadata.string(TEMPLATE));
+  const text = template ?? templateOf(model.metadata);
+  const format = toolFormat(text);
   const tools = request.tools ?? [];
   const choice = request.tool_choice ?? "auto";
   if (tools.length === 0 && choice !== "auto" && choice !== "none") {
@@ -53,7 +53,10 @@ export function planChat(model: Model, request: ChatRequest, template: string | 
     request.response_format,
   );
   const task = {
-    ids: promptIds(model.tokenizer, metadata, request.messages.map(textMessage), shown, format),
+    ids: chatPrompt(model, shownMessages(request.messages.map(textMessage), shown, text, format), {
+      template,
+      ...(shown.length > 0 && knowsTools(text) && { tools: shown }),
+    }),
     options: {
       ...samplingOptions(request, request.max_completion_tokens ?? request.max_tokens),
       logprobs: request.logprobs ? request.top_logprobs ?? 0 : false,
@@ -78,38 +81,23 @@ function textMessage(
   };
 }
 
-/** The tokens of a conversation up to where the model's turn begins. */
-function promptIds(
-  tokenizer: Tokenizer,
-  metadata: Metadata,
+/** Messages as the template takes them: calls and functions written out where it knows none. */
+function shownMessages(
   messages: readonly TextMessage[],
   tools: readonly FunctionTool[],
+  template: string,
   format: ToolFormat,
-): number[] {
-  const known = knowsTools(metadata.string(TEMPLATE));
+): readonly ChatMessage[] {
+  if (knowsTools(template)) return withParsedCalls(messages);
   const spoken = messages.some(({ role, tool_calls: calls }) => role === "tool" || calls !== undefined);
-  let read: readonly ChatMessage[] = messages;
-  if (known) read = withParsedCalls(messages);
-  else if (tools.length > 0 || spoken) read = withToolText(messages, tools, format);
-  const text = applyChatTemplate(metadata, read, known && tools.length > 0 ? { tools } : {});
-  return encodePrompt(tokenizer, text, { parseSpecial: true });
+  return tools.length > 0 || spoken ? withToolText(messages, tools, format) : messages;
 }
 
-function withTemplate(metadata: Metadata, template: string | undefined): Metadata {
-  if (template === undefined) {
-    if (metadata.has(TEMPLATE)) return metadata;
-    throw new ApiError(
-      400,
-      "The model has no chat template; use /v1/completions",
-      "model_not_capable",
-      "messages",
-    );
-  }
-  const keys = [...metadata.keys()].filter((key) => key !== TEMPLATE);
-  const entries = keys.map((key) =>
-    [key, { value: metadata.get(key)!, offset: metadata.offset(key) }] as const
-  );
-  return new Metadata(new Map([...entries, [TEMPLATE, { value: template, offset: 0 }]]));
+/** @throws {ApiError} When there is none. */
+function templateOf(metadata: Metadata): string {
+  if (metadata.has(TEMPLATE)) return metadata.string(TEMPLATE);
+  const message = "The model has no chat template; use /v1/completions";
+  throw new ApiError(400, message, "model_not_capable", "messages");
 }
 
 /** How chat completions are written. */

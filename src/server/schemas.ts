@@ -89,11 +89,22 @@ const furtherField = v.union(
   "this field can't be read",
 );
 
-const message = v.objectWithRest({
-  role: v.picklist(["system", "developer", "user", "assistant", "tool"]),
-  content: optional(v.union([v.string(), v.array(textPart)])),
-  tool_calls: optional(v.array(messageCall)),
-}, furtherField);
+const message = v.pipe(
+  v.objectWithRest({
+    role: v.picklist(["system", "developer", "user", "assistant", "tool"]),
+    content: optional(v.union([v.string(), v.array(textPart)])),
+    tool_calls: optional(v.array(messageCall)),
+  }, furtherField),
+  // an assistant may have called functions without a word
+  v.forward(
+    v.partialCheck(
+      [["role"], ["content"]],
+      ({ role, content }) => role === "assistant" || content != null,
+      "text is wanted",
+    ),
+    ["content"],
+  ),
+);
 
 const functionTool = v.strictObject({
   type: v.literal("function", "only functions can be called"),

@@ -132,7 +132,8 @@ class OpenAiServer {
     const { app } = this;
     app.use(async (c, next) => {
       await next();
-      const route = ROUTES.includes(c.req.path) ? c.req.path : "other";
+      const path = c.req.path.replace(/^(\/v1\/models)\/.*/s, "$1");
+      const route = ROUTES.includes(path) ? path : "other";
       this.#metrics.request(route, c.res.status);
     });
     app.use(cors({ origin: [...origins].length === 1 ? origins[0] : [...origins], maxAge: 86400 }));
@@ -149,6 +150,11 @@ class OpenAiServer {
       "/v1/models",
       async (c) => c.json({ object: "list", data: [this.#card((await this.#ready(c)).model)] }),
     );
+    app.get("/v1/models/:id{.+}", async (c) => {
+      const { model } = await this.#ready(c);
+      this.#checkName(c.req.param("id"), this.#name(model));
+      return c.json(this.#card(model));
+    });
     app.post("/v1/chat/completions", (c) =>
       this.#complete(c, readChat, ({ model }, request) => {
         const { task, parser } = planChat(model, request, this.#options.chatTemplate);
@@ -185,6 +191,12 @@ class OpenAiServer {
     return { id: this.#name(model), object: "model", created: this.#created, owned_by: "locket" };
   }
 
+  /** @throws {ApiError} When another model is asked for. */
+  #checkName(asked: string, name: string): void {
+    if (asked === name) return;
+    throw new ApiError(404, `There is no model ${asked}, only ${name}`, "model_not_found", "model");
+  }
+
   /** Reads a body and finds the model that it is for. */
   async #read<T extends NamesModel>(c: Context, read: Read<T>) {
     const request = read(
@@ -194,9 +206,7 @@ class OpenAiServer {
     );
     const service = await this.#ready(c);
     const name = this.#name(service.model);
-    if (typeof request.model === "string" && request.model !== name) {
-      throw new ApiError(404, `There is no model ${request.model}, only ${name}`, "model_not_found", "model");
-    }
+    if (typeof request.model === "string") this.#checkName(request.model, name);
     checkLoadOptions(service.model.plan, request.locket);
     return { request, service, name };
   }

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { withChatTemplate } from "./templated.ts";
+import { run as output } from "../tools/tools.ts";
 import { fail, json, run, succeed, withFile } from "./run.ts";
 
 const COMMANDS = [
@@ -14,6 +15,10 @@ const COMMANDS = [
   "platforms",
   "policies",
   "inspect-cache",
+  "serve",
+  "shard",
+  "squeeze",
+  "calibrate",
 ];
 const MODEL = "models/locket-books-q8_0.gguf";
 
@@ -91,4 +96,78 @@ Deno.test("chat answers each line by the model's template, and remembers", async
     assertEquals(code, 0);
     assertStringIncludes(stderr, "forgotten");
   }, ".gguf");
+});
+
+Deno.test("chat tells of messages that are too long and commands that there aren't, and goes on", async () => {
+  await withFile(await withChatTemplate(), async (path) => {
+    const options = ["--model", path, "--temperature", "0", "--max-tokens", "8", "--ignore-eos"];
+    const both = await succeed("chat", options, "Good morning\nWho is there?\n");
+    const long = "the sea ".repeat(2000);
+    const { code, stdout, stderr } = await run(
+      "chat",
+      options,
+      `Good morning\n${long}\n/help\n/rest\nWho is there?\n`,
+    );
+    // the message that was refused has not cost the exchange before it
+    assertEquals([code, stdout], [0, both]);
+    assertMatch(
+      stderr,
+      /^\(message is "\d+ tokens", wanted less than the context of 1024[^\n]*\)\n\(there is no \/help/,
+    );
+    assertStringIncludes(stderr, "there is no /rest: /reset forgets");
+  }, ".gguf");
+});
+
+/** Gives a command a terminal of its own. */
+const script = (await output(["script", "--version"])).success;
+if (!script) console.warn("SKIPPED: no `script` of util-linux on this machine");
+
+Deno.test({
+  name: "Ctrl-C while a model loads gives the terminal its cursor back",
+  ignore: !script,
+  async fn() {
+    const model = await Deno.readFile(new URL(`../../${MODEL}`, import.meta.url));
+    const slow = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => {
+      let at = 0;
+      const pull = async (controller: ReadableStreamDefaultController) => {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        controller.enqueue(model.subarray(at, at += 50_000));
+      };
+      return new Response(new ReadableStream({ pull }), {
+        headers: { "content-length": String(model.length) },
+      });
+    });
+    const line =
+      `${Deno.execPath()} run -A src/cli/generate.ts --model http://127.0.0.1:${slow.addr.port}/m.gguf`;
+    const child = new Deno.Command("script", {
+      args: ["-qefc", line, "/dev/null"],
+      cwd: new URL("../../", import.meta.url),
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const typed = child.stdin.getWriter();
+    const screen = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    let shown = "";
+    while (!shown.includes("loading")) shown += (await screen.read()).value;
+    await typed.write(new Uint8Array([3]));
+    for (let piece = await screen.read(); !piece.done; piece = await screen.read()) shown += piece.value;
+    assertEquals((await child.status).code, 130);
+    const hidden = shown.lastIndexOf("\x1b[?25l");
+    assert(hidden >= 0 && shown.lastIndexOf("\x1b[?25h") > hidden, JSON.stringify(shown));
+    assert(shown.lastIndexOf("\x1b[?7h") > shown.lastIndexOf("\x1b[?7l"), "lines are wrapped again");
+    await typed.close().catch(() => {});
+    await slow.shutdown();
+  },
+});
+
+Deno.test("score names what is too short, and quotes no text", async () => {
+  await fail(
+    "score",
+    ["--text-file", "README.md", "--context", "1"],
+    /--context is "1", wanted .* at least 2/,
+  );
+  await withFile(
+    "a",
+    (path) => fail("score", ["--text-file", path], /--text-file is "[^"]*\.txt", wanted a text/),
+  );
 });

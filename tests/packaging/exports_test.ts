@@ -5,7 +5,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import { installedApp, output, tool } from "../tools/tools.ts";
+import { installedApp, output, run, tool } from "../tools/tools.ts";
 
 const SUBPATHS = Object.keys(config.exports).filter((path) => path !== ".");
 const node = await tool("node");
@@ -32,11 +32,11 @@ Deno.test("the npm package has every subpath of deno.json, each with its files",
 
 Deno.test("hosts that also match node or browser come before those, and the default last", async () => {
   const conditions = Object.keys((await npmExports(await installedApp()))["."]);
-  assertEquals(conditions[0], "types");
-  assertEquals(conditions.at(-1), "default");
+  // types without a host are for compilers that were told none
+  assertEquals(conditions.slice(-2), ["types", "default"]);
   const general = Math.min(conditions.indexOf("node"), conditions.indexOf("browser"));
   for (const host of ["workerd", "edge-light", "deno", "bun"]) {
-    assert(conditions.indexOf(host) > 0 && conditions.indexOf(host) < general, host);
+    assert(conditions.includes(host) && conditions.indexOf(host) < general, host);
   }
 });
 
@@ -74,6 +74,32 @@ Deno.test({
     const names = JSON.parse(await output([node!, "import_all.mjs", paths.join()], { cwd: app }));
     assertEquals(Object.keys(names), paths);
     for (const [path, n] of Object.entries(names)) assert(n as number > 0, `${path} exports nothing`);
+  },
+});
+
+Deno.test("no line of the bundles fills a screen when Node shows where an error was thrown", async () => {
+  const chunks = new URL("src/chunks/", packageOf(await installedApp()));
+  for await (const { name } of Deno.readDir(chunks)) {
+    const text = await Deno.readTextFile(new URL(name, chunks));
+    const longest = Math.max(...text.split("\n").map((line) => line.length));
+    assert(longest < 4000, `${name} has a line of ${longest} characters`);
+  }
+});
+
+const installed = (await run(["node", "--version"])).stdout;
+const old = /^v(1\d|20|21)\./.test(installed);
+if (!old) console.warn("SKIPPED: the machine's own Node is not older than 22");
+
+Deno.test({
+  name: "a Node that is too old is told so",
+  ignore: !old,
+  async fn() {
+    const app = await installedApp();
+    const script = `import { loadModel } from "@locket/locket";
+      await loadModel("x.gguf").catch(({ name, message }) => console.log(name, message));`;
+    await Deno.writeTextFile(new URL("old_node.mjs", app), script);
+    const said = await output(["node", "old_node.mjs"], { cwd: app });
+    assertEquals(said, `OptionError Node is "${installed.trim().slice(1)}", wanted 22 or later\n`);
   },
 });
 

@@ -27,23 +27,56 @@ export const reader = await r2Object({ head: () => Promise.resolve(null), get: (
 await loadModel("x", { context: "5" });
 `;
 
+const HOSTS = [
+  { conditions: ["browser"], names: "opfsStore, cachedSource, generate, loadModel" },
+  { conditions: ["workerd"], names: "durableObjectSessions, r2Object, SessionObject, loadModel" },
+  { conditions: ["deno"], names: "denoKvSessions, fileSessions, loadModel" },
+  { conditions: ["node"], names: "fileSessions, chatPrompt, generate, loadModel" },
+  // nobody has told the compiler where it will run
+  { conditions: [], names: "fileSessions, chatPrompt, generate, loadModel" },
+];
+
+for (const { conditions, names } of HOSTS) {
+  Deno.test(`the installed package has the types of its host: ${conditions[0] ?? "none named"}`, async () => {
+    const text = `import { ${names} } from "@locket/locket";
+      export const all = [${names}] as const;
+      export const model = await loadModel("x", { context: 5 });`;
+    assertEquals(
+      await complaints(`host_${conditions[0] ?? "none"}.ts`, text, {
+        module: ts.ModuleKind.ESNext,
+        moduleResolution: ts.ModuleResolutionKind.Bundler,
+        customConditions: conditions,
+      }),
+      "",
+    );
+  });
+}
+
 Deno.test("the installed package has sound types", async () => {
+  const nodeNext = {
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+  };
+  assertEquals(await complaints("types.ts", PROGRAM, nodeNext), "");
+});
+
+/** What the compiler says of a program in an application that has installed the package. */
+async function complaints(name: string, text: string, options: ts.CompilerOptions): Promise<string> {
   const app = (await installedApp()).pathname;
-  const path = `${app}types.ts`;
-  await Deno.writeTextFile(path, PROGRAM);
+  const path = `${app}${name}`;
+  await Deno.writeTextFile(path, text);
   const program = ts.createProgram([path], {
     strict: true,
     noEmit: true,
     target: ts.ScriptTarget.ESNext,
-    module: ts.ModuleKind.NodeNext,
-    moduleResolution: ts.ModuleResolutionKind.NodeNext,
     lib: ["lib.esnext.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.dom.asynciterable.d.ts"],
     types: [],
+    ...options,
   });
   const host = {
     getCanonicalFileName: (f: string) => f,
     getCurrentDirectory: () => app,
     getNewLine: () => "\n",
   };
-  assertEquals(ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), host), "");
-});
+  return ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), host);
+}

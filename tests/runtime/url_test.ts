@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { SourceError } from "../../src/error.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { OptionError, SourceError } from "../../src/error.ts";
 import { GgmlType, openModel } from "../../src/gguf/mod.ts";
 import { openSource } from "../../src/runtime/open_source.ts";
 import type { SourceOptions } from "../../src/runtime/source_options.ts";
@@ -312,4 +312,19 @@ Deno.test("close() lets go of a connection that nobody reads", () => {
     for (let i = 0; i < 100 && canceled === 0; i++) await new Promise((resolve) => setTimeout(resolve, 10));
     assertEquals(canceled, 1);
   });
+});
+
+Deno.test("a connection that can't be made is told with its reason", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const source = openSource(`http://127.0.0.1:${port}/model.gguf`, { ...FAST, tries: 2 });
+  await assertRejects(() => openModel(source), SourceError, "refused");
+});
+
+Deno.test("a URL that nothing can fetch is refused at once", () => {
+  for (const url of ["ftp://127.0.0.1/model.gguf", "s3://bucket/model.gguf"]) {
+    assertThrows(() => openSource(url), OptionError, "wanted a URL of https:, http:, file:, blob:, data:");
+    assertThrows(() => openSource(new URL(url)), OptionError, url);
+  }
 });

@@ -219,3 +219,38 @@ Deno.test("a deadline ends a reply by length, and a wait by 503", async () => {
     return;
   }
 });
+
+Deno.test("GET /v1/models/{id} shows the model that there is, and no other", async () => {
+  await using api = await testServer();
+  const get = (path: string) => api.server.fetch(new Request(`http://localhost${path}`));
+  const { data } = await (await get("/v1/models")).json();
+  assertEquals(await (await get(`/v1/models/${NAME}`)).json(), data[0]);
+  const other = await get("/v1/models/org/other");
+  const { error } = await other.json();
+  assertEquals([other.status, error.code], [404, "model_not_found"]);
+  assertEquals(await metric(api, 'locket_requests_total{route="/v1/models",status="404"}'), 1);
+});
+
+Deno.test("messages without text are refused, but for those of an assistant that calls", async () => {
+  await using api = await testServer();
+  const chat = (...messages: unknown[]) => api.post("/v1/chat/completions", { messages, max_tokens: 1 });
+  for (
+    const message of [{ role: "user" }, { role: "system", content: null }, {
+      role: "tool",
+      tool_call_id: "a",
+    }]
+  ) {
+    const response = await chat(message);
+    const { error } = await response.json();
+    assertEquals([response.status, error.param], [400, "messages[0].content"]);
+  }
+  const call = { id: "a", type: "function", function: { name: "f", arguments: "{}" } };
+  const turns = [
+    { role: "user", content: "Hello" },
+    { role: "assistant", tool_calls: [call] },
+    { role: "tool", tool_call_id: "a", content: "1" },
+  ];
+  const response = await chat(...turns);
+  await response.body?.cancel();
+  assertEquals(response.status, 200);
+});

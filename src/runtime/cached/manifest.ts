@@ -4,6 +4,7 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import { CHUNK_BYTES, type ModelStore } from "./model_store.ts";
 
 /** What an entry holds. Chunk `i` is the bytes from `i * CHUNK_BYTES` on. */
@@ -15,8 +16,6 @@ export interface Manifest {
   readonly sha256: readonly string[];
 }
 
-const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-
 const encode = (text: string) => new TextEncoder().encode(text);
 
 /** The names of an entry's values. They do not tell the URL, which may hold a secret. */
@@ -24,7 +23,7 @@ export class EntryNames {
   readonly #key: string;
 
   constructor(url: URL) {
-    this.#key = hex(sha256(new TextEncoder().encode(url.href))).slice(0, 32);
+    this.#key = bytesToHex(sha256(new TextEncoder().encode(url.href))).slice(0, 32);
   }
 
   get manifest(): string {
@@ -38,7 +37,7 @@ export class EntryNames {
 
 /** The SHA-256 of a chunk. */
 export async function digestOf(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+  return bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }
 
 /** The manifest of a whole entry; `undefined` when there is none, or none that can be trusted. */
