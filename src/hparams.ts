@@ -59,7 +59,7 @@ export interface Hparams {
   readonly positions: "rope" | "learned" | "alibi" | "none";
   /** Set when `positions` is `rope`. */
   readonly rope?: Rope;
-  /** Replaces `rope` on layers with a window, where the model has two (Gemma 3). */
+  /** Replaces `rope` on layers with a window, where the model has two (Gemma 3); of the same style and dims. */
   readonly localRope?: Rope;
   /** Largest ALiBi bias, 8 in the paper (arXiv 2108.12409); used when `positions` is `alibi`. */
   readonly alibiMaxBias: number;
@@ -80,4 +80,12 @@ export interface Hparams {
   readonly logitScale: number;
   /** Soft cap of the output logits; 0 = none. */
   readonly finalSoftcap: number;
+}
+
+/** Which of the model's one or two ropes turns the queries and keys of a layer: 0 `rope`, 1 `localRope`. */
+export function ropeIndex(
+  { localRope, windows }: Pick<Hparams, "localRope" | "windows">,
+  layer: number,
+): 0 | 1 {
+  return localRope !== undefined && windows[layer] > 0 ? 1 : 0;
 }

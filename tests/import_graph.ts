@@ -8,7 +8,7 @@ const root = new URL("../", import.meta.url);
 
 /** Layers from the bottom up; a file may import from its own layer and from those before it. */
 const LAYERS = [
-  ["byte_units.ts", "error.ts", "hparams.ts", "turn.ts"],
+  ["byte_units.ts", "count.ts", "error.ts", "hparams.ts", "turn.ts"],
   ["gguf"],
   ["memory"],
   ["kernels"],

@@ -7,10 +7,16 @@
 import { OptionError } from "../error.ts";
 import { readBudget } from "./budget.ts";
 import type { CacheOptions, CachePlan } from "./cache_plan.ts";
+import type { KvTypeName, KvTypes } from "./kv_cache.ts";
 
-/** A cache to try, the best first. */
+/** A cache with the types of its keys and values; the caller's, or else the default, where none are named. */
+export interface StoredOptions extends CacheOptions {
+  readonly kvType?: KvTypes | KvTypeName;
+}
+
+/** A cache to try, the best first. One that names types is none for who has asked for others. */
 interface Candidate {
-  readonly options: CacheOptions;
+  readonly options: StoredOptions;
   /** What it is, for people. */
   readonly what: string;
 }
@@ -19,17 +25,25 @@ interface Candidate {
 const WHOLE: readonly Candidate[] = [
   { options: { policy: "full" }, what: "every token, stored as asked" },
   { options: { policy: "full", storage: "kivi:bits=4" }, what: "every token, in 4 bits by channel" },
+  { options: { policy: "full", kvType: "q4_0" }, what: "every token, in 4 bits by block" },
 ];
+
+/** Half of them the latest tokens, half those whose keys differ most, looked at in every eighth token. */
+const KEYS = "keydiff:recent=0.5,every=8";
 
 /** What keeps most of a text's worth where not every token fits, and what runs on every model. */
 const REDUCED: readonly Candidate[] = [
-  { options: { policy: "keyformer:every=8" }, what: "key tokens, scored in every eighth token" },
+  {
+    options: { policy: KEYS, kvType: "q4_0" },
+    what: "the latest tokens and those whose keys differ most, in 4 bits",
+  },
+  { options: { policy: KEYS }, what: "the latest tokens and those whose keys differ most, stored as asked" },
   { options: { policy: "window" }, what: "the latest tokens" },
 ];
 
 /** What was chosen, and the sentence that says why. */
 export interface Automatic {
-  readonly options: CacheOptions;
+  readonly options: StoredOptions;
   readonly reason: string;
 }
 
@@ -41,8 +55,8 @@ export interface Automatic {
  * @throws {OptionError} When the budget is not in bytes, another axis is named beside it, or nothing fits.
  */
 export function chooseAutomatically(
-  options: CacheOptions,
-  plan: (options: CacheOptions) => CachePlan,
+  options: StoredOptions,
+  plan: (options: StoredOptions) => CachePlan,
   bytesOf: (plan: CachePlan) => number,
 ): Automatic {
   const budget = options.budget === undefined ? undefined : readBudget(options.budget);
@@ -53,9 +67,10 @@ export function chooseAutomatically(
     if (options[axis] === undefined) continue;
     throw new OptionError(axis, options[axis], "none beside the policy auto, which chooses it");
   }
+  const open = ({ options: { kvType } }: Candidate) => kvType === undefined || options.kvType === undefined;
   const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
   let least = "";
-  for (const { options: candidate, what } of WHOLE) {
+  for (const { options: candidate, what } of WHOLE.filter(open)) {
     const bytes = attempt(() => bytesOf(plan(candidate)));
     if (bytes === undefined) continue;
     if (bytes <= budget.value) {
@@ -66,7 +81,7 @@ export function chooseAutomatically(
     }
     least += `; ${what} would take ${megabytes(bytes)}`;
   }
-  for (const { options: candidate, what } of REDUCED) {
+  for (const { options: candidate, what } of REDUCED.filter(open)) {
     const chosen = { ...candidate, budget: options.budget, prefill: options.prefill };
     const bytes = attempt(() => bytesOf(plan(chosen)));
     if (bytes === undefined) continue;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Param, Values } from "./policies/params.ts";
+import type { NamedEntry, Values } from "./named.ts";
 import type { PolicyValue } from "./policy.ts";
 
 /** The slots of a layer, some of which have to leave. */
@@ -40,13 +40,6 @@ export interface BudgetRule {
 }
 
 /** A rule that can be named; `null`: every head keeps the best of its own. */
-export interface BudgetRuleEntry {
-  readonly name: string;
-  /** One line. */
-  readonly summary: string;
-  /** Paper; empty where there is none. */
-  readonly source: string;
-  readonly cost: string;
-  readonly params: Readonly<Record<string, Param>>;
+export interface BudgetRuleEntry extends NamedEntry {
   create(values: Values): BudgetRule | null;
 }

@@ -7,7 +7,8 @@ import { EMPTY, type HeadSlots, headSlots } from "../kernels/head_slots.ts";
 import type { GivenNoise } from "../kernels/policy_kernels.ts";
 import type { Floats, LayerCache, Words } from "../memory/handles.ts";
 import { budgetAt, type CachePlan, layerBudgets } from "./cache_plan.ts";
-import { LayerView, type PolicyRules } from "./layer_view.ts";
+import type { PolicyRules } from "./layer_scores.ts";
+import { LayerView } from "./layer_view.ts";
 import type { Policy } from "./policy.ts";
 import type { PolicySpace } from "./policy_space.ts";
 import type { AttentionDesk } from "./storage.ts";
@@ -67,6 +68,8 @@ export class CacheKeeper implements Watcher {
   /** Position behind the current chunk. */
   #chunkEnd = 0;
   #peak = 0;
+  /** What is free, counted once after each change and down with every token. */
+  #free: number | undefined;
   #ms = 0;
   /** Whether the policy acts on the token that goes through the layers, and whether it does in each layer at once. */
   #acts = false;
@@ -145,7 +148,9 @@ export class CacheKeeper implements Watcher {
   /** Slots that every KV head has free at least; only policies that don't act in steps may run out of them. */
   get free(): number {
     if (this.policy.steps) return Infinity;
-    return Math.min(...this.used().map((heads, layer) => this.#caches[layer].capacity - Math.max(...heads)));
+    return this.#free ??= Math.min(
+      ...this.used().map((heads, layer) => this.#caches[layer].capacity - Math.max(...heads)),
+    );
   }
 
   /** A prompt of `nTokens` starts behind `position` tokens. */
@@ -181,6 +186,7 @@ export class CacheKeeper implements Watcher {
 
   /** They have; `position` tokens are read now. */
   closeChunk(position: number): void {
+    this.#free = undefined;
     if (this.#plan.prefill === "whole" && this.#ahead > 0) return;
     this.#peak = this.peak;
     this.#reduce(position);
@@ -189,6 +195,7 @@ export class CacheKeeper implements Watcher {
 
   /** The prompt has been read sparsely: the caches hold what stays. */
   closeSparse(): void {
+    this.#free = undefined;
     this.#peak = this.peak;
   }
 
@@ -217,6 +224,7 @@ export class CacheKeeper implements Watcher {
   /** The token has passed; `position` tokens are read now. */
   closeStep(position: number): void {
     this.#atOnce = false;
+    if (this.#free !== undefined) this.#free--;
     if (this.#acts) this.#reduce(position, this.#nReduced);
   }
 
@@ -247,11 +255,13 @@ export class CacheKeeper implements Watcher {
 
   /** Slots at later positions have been emptied. */
   truncated(): void {
+    this.#free = undefined;
     for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).clearEmpty();
   }
 
   /** All slots have been emptied. */
   reset(): void {
+    this.#free = undefined;
     for (let layer = 0; layer < this.#caches.length; layer++) this.#view.turn(layer, 0).reset();
     this.#view.step = 0;
     this.#budgets = this.#plan.mostSlots;
@@ -266,6 +276,7 @@ export class CacheKeeper implements Watcher {
 
   /** Goes on from a state that this plan allows; slots and scores are in place. */
   resume({ step, peak, budgets }: KeeperState): void {
+    this.#free = undefined;
     this.#view.step = step;
     this.#peak = peak;
     this.#budgets = budgets;

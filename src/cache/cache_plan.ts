@@ -6,18 +6,19 @@
 import { OptionError } from "../error.ts";
 import type { Hparams } from "../hparams.ts";
 import { SLOT_GROUP } from "../kernels/sizes.ts";
-import { type Bytes, type LayerCache, Layout, type Rotation, roundUp } from "../memory/handles.ts";
+import { roundUp } from "../memory/handles.ts";
 import { type AxisOptions, checkStored, readAxes } from "./axes.ts";
 import { type Calibration, calibrationOf } from "./calibration.ts";
 import { type Budget, DEFAULT_BUDGET, readBudget, shareOf } from "./budget.ts";
 import type { BudgetRule } from "./budget_rule.ts";
+import { cacheBytes } from "./cache_layout.ts";
 import type { KvTypes } from "./kv_cache.ts";
 import { readPolicy } from "./policies/mod.ts";
 import type { Policy } from "./policy.ts";
-import { layPolicyState } from "./policy_space.ts";
-import { layPositions, type Positions, readPositions } from "./positions.ts";
+import { fittingRows } from "./policy_space.ts";
+import { type Positions, readPositions } from "./positions.ts";
 import { readReader } from "./read/mod.ts";
-import type { AttentionRules, KvStorage, ReadPlan, StoragePlan, StorageSetting } from "./storage.ts";
+import type { ReadPlan, StoragePlan, StorageSetting } from "./storage.ts";
 import { readStorage } from "./storage/mod.ts";
 
 /** How a prompt is read. */
@@ -74,10 +75,6 @@ export interface CachePlan {
   readonly tile: number;
 }
 
-/** Rows of logits that wait to be observed take at most this, so that they stay in a cache of the processor. */
-const TILE_BYTES = 2 ** 20;
-const MAX_TILE = 16;
-
 /**
  * Sizes the caches.
  *
@@ -92,93 +89,79 @@ export function planCache(
   chunk: number,
   context: number,
 ): CachePlan {
-  const { nLayers, nHeads, nKvHeads } = hparams;
   const named = typeof options.policy === "object" ? options.policy : readPolicy(options.policy ?? "full");
   const { policy, budgetRule } = readAxes(named, options);
   const prefill = oneOf("prefill", options.prefill ?? "streaming", ["streaming", "whole", "sparse"]);
   const calibration = calibrationOf(options.calibration);
-  const asked = options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget);
-  const setting = { hparams, types, policy, prefill, chunk, context, budget: asked, calibration };
+  const budget = options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget);
+  const setting = { hparams, types, policy, prefill, chunk, context, budget, calibration };
   const storage = readStorage(options.storage ?? policy?.storage ?? "plain", setting);
   const read = readReader(options.read ?? policy?.read ?? "dense", setting);
   checkStored({ policy, budgetRule }, storage, read);
   const positions = readPositions(options.positions, hparams, policy, storage, read);
-  const all = roundUp(context, SLOT_GROUP);
-  if (policy === null) {
-    for (const option of ["budget", "prefill", "positions"] as const) {
-      if (options[option] === undefined) continue;
-      throw new OptionError(option, options[option], "a policy beside it: `full` keeps everything");
-    }
-    const capacities = new Array(nLayers).fill(all);
-    return {
-      policy,
-      budgetRule,
-      nHeads,
-      budget: DEFAULT_BUDGET,
-      prefill,
-      positions,
-      storage,
-      read,
-      capacities,
-      mostSlots: capacities,
-      scoreRows: 0,
-      tile: 0,
-    };
+  const axes = { policy, budgetRule, nHeads: hparams.nHeads, budget, prefill, positions, storage, read };
+  if (policy !== null) return planReduced(hparams, { ...axes, policy }, options.budget, chunk, context);
+  for (const option of ["budget", "prefill", "positions"] as const) {
+    if (options[option] === undefined) continue;
+    throw new OptionError(option, options[option], "a policy beside it: `full` keeps everything");
   }
+  const capacities = new Array(hparams.nLayers).fill(roundUp(context, SLOT_GROUP));
+  return { ...axes, capacities, mostSlots: capacities, scoreRows: 0, tile: 0 };
+}
+
+/** What is known of a plan before its sizes are. */
+type Axes = Omit<CachePlan, "capacities" | "mostSlots" | "scoreRows" | "tile">;
+
+/** Sizes the caches of which a policy keeps a part; `asked` is the budget as the caller put it. */
+function planReduced(
+  hparams: Hparams,
+  axes: Axes & { readonly policy: Policy },
+  asked: CacheOptions["budget"],
+  chunk: number,
+  context: number,
+): CachePlan {
+  const { nLayers, nHeads, nKvHeads } = hparams;
+  const { policy, budgetRule, prefill } = axes;
   if (nHeads % nKvHeads !== 0) {
     throw new OptionError("policy", policy.name, "a model whose heads form groups");
   }
+  if (prefill === "sparse") checkSparse(hparams, axes);
 
-  if (prefill === "sparse") checkSparse(hparams, { policy, positions, storage, read });
-
+  const all = roundUp(context, SLOT_GROUP);
   const scoreRows = { none: 0, layer: 1, kvHead: nKvHeads, head: nHeads }[policy.scores];
   const later = policy.steps ? (policy.every ?? 1) - 1 : policy.reserve ?? 0;
   const room = chunk + later;
   const factor = budgetRule?.most ?? 1;
-  const budget = inSlots(
-    asked,
-    { policy, nHeads, positions, storage, read, scoreRows, nLayers },
-    prefill === "whole" ? { room: 0, factor: 1 } : { room, factor },
-  );
+  const holdsAll = prefill === "whole" || policy.victims === "demote";
+  /** Slots per KV head for a layer's budget, in a text of any length. */
+  const slotsFor = (budget: number) =>
+    holdsAll ? budget : roundUp(Math.floor(factor * budget) + room, SLOT_GROUP);
+  const budget = inSlots(axes.budget, (slots) => {
+    const capacities = layerBudgets(policy, slots, nLayers).map(slotsFor);
+    return cacheBytes({ ...axes, scoreRows, capacities });
+  });
+
   const most = budgetAt({ policy, budget }, context);
   const budgets = layerBudgets(policy, most, nLayers);
-  const holdsAll = prefill === "whole" || policy.victims === "demote";
   const least = Math.min(...budgets);
   if (least < policy.minBudget) {
-    const found = least === most ? options.budget : `${least} slots in a layer`;
+    const found = least === most ? asked : `${least} slots in a layer`;
     throw new OptionError("budget", found, `at least ${policy.minBudget} slots, as ${policy.name} is set`);
   }
-  const capacities = budgets.map((slots) =>
-    holdsAll ? all : Math.min(all, roundUp(Math.floor(factor * slots) + room, SLOT_GROUP))
-  );
+  const capacities = budgets.map((slots) => holdsAll ? all : Math.min(all, slotsFor(slots)));
   const mostSlots = holdsAll
     ? capacities
-    : capacities.map((slots) => slots === all ? all : Math.floor((slots - room) / factor));
-  const rows = policy.promptRows === "all" ? MAX_TILE : policy.promptRows === "none" ? 1 : policy.promptRows;
-  const fitting = Math.floor(TILE_BYTES / (4 * nHeads * Math.max(...capacities)));
-  const tile = Math.max(1, Math.min(rows, MAX_TILE, chunk, fitting));
-  return {
-    policy,
-    budgetRule,
-    nHeads,
-    budget,
-    prefill,
-    positions,
-    storage,
-    read,
-    capacities,
-    mostSlots,
-    scoreRows,
-    tile,
-  };
+    // The largest budget for which there are that many.
+    : capacities.map((slots) => slots === all ? all : Math.ceil((slots - room + 1) / factor) - 1);
+  const rows = policy.promptRows === "all" ? Infinity : policy.promptRows === "none" ? 1 : policy.promptRows;
+  const tile = Math.max(1, Math.min(rows, chunk, fittingRows(nHeads, Math.max(...capacities))));
+  return { ...axes, budget, capacities, mostSlots, scoreRows, tile };
 }
 
 /** Refuses sparse prompts with what is made of all tokens, or of attention over all of them. */
 function checkSparse(
   { residual }: Hparams,
-  { policy, positions, storage, read }: Pick<CachePlan, "positions" | "storage" | "read"> & {
-    policy: Policy;
-  },
+  { policy, positions, storage, read }: Axes & { readonly policy: Policy },
 ): void {
   const refuse = (wanted: string) => {
     throw new OptionError("prefill", "sparse", wanted);
@@ -213,65 +196,24 @@ export function layerBudgets(policy: Policy, budget: number, nLayers: number, nT
   );
 }
 
-/** What the caches of a plan are laid out by. */
-type Laid = Pick<CachePlan, "policy" | "nHeads" | "positions" | "storage" | "read">;
+/** More than memory holds. */
+const MAX_SLOTS = 2 ** 32;
 
-/** Bytes of a layer's cache: what it takes in any case, and for one more slot of all KV heads. */
-export function layerBytes(laid: Laid): { readonly fixed: number; readonly slot: number } {
-  const bytes = (capacity: number) => {
-    const layout = new Layout(0);
-    layCaches({ ...laid, capacities: [capacity] }, layout, layout);
-    return layout.bytes;
-  };
-  const [one, two] = [bytes(SLOT_GROUP), bytes(2 * SLOT_GROUP)];
-  return { fixed: 2 * one - two, slot: (two - one) / SLOT_GROUP };
-}
-
-/** Bytes become the slots whose cache, with the room that it needs beside them, takes no more. */
-function inSlots(
-  budget: Budget,
-  { scoreRows, nLayers, ...laid }: Laid & { readonly scoreRows: number; readonly nLayers: number },
-  { room, factor }: { readonly room: number; readonly factor: number },
-): Budget {
+/** Bytes become the largest budget whose cache, with the room that it needs beside it, takes no more. */
+function inSlots(budget: Budget, bytesOf: (slots: number) => number): Budget {
   if (budget.unit !== "bytes") return budget;
-  const { fixed, slot } = layerBytes(laid);
-  const slots = Math.max(0, Math.floor((budget.value / nLayers - fixed) / (slot + 4 * scoreRows)));
-  if (room === 0) return { unit: "slots", value: slots };
-  return {
-    unit: "slots",
-    value: Math.floor((Math.floor(slots / SLOT_GROUP) * SLOT_GROUP - room) / factor),
-  };
+  let [fits, over] = [0, SLOT_GROUP];
+  // A policy's own budgets of layers may be the same whatever the mean.
+  while (over < MAX_SLOTS && bytesOf(over) <= budget.value) [fits, over] = [over, 2 * over];
+  while (over - fits > 1) {
+    const middle = Math.floor((fits + over) / 2);
+    if (bytesOf(middle) <= budget.value) fits = middle;
+    else over = middle;
+  }
+  return { unit: "slots", value: fits };
 }
 
 function oneOf<T extends string>(option: string, value: T, values: readonly T[]): T {
   if (values.includes(value)) return value;
   throw new OptionError(option, value, values.join(", "));
-}
-
-/**
- * Lays out the caches of one sequence.
- *
- * @param rotations As `layRotations` has laid them out.
- */
-export function layCaches(
-  { capacities, positions, storage, read, ...plan }: Laid & Pick<CachePlan, "capacities">,
-  kv: Layout,
-  slots: Layout,
-  rotations: readonly Rotation[] = [],
-  books: Bytes | null = null,
-): readonly LayerCache[] {
-  const stored = layPositions(
-    { positions, policy: plan.policy },
-    storage.lay(capacities, kv, slots, books),
-    rotations,
-    slots,
-  );
-  const layers = layPolicyState(plan, stored, kv);
-  return read === null ? layers : read.lay(layers, kv);
-}
-
-/** Opens the caches of one sequence. */
-export function openCaches(plan: CachePlan, rules: AttentionRules, layers: readonly LayerCache[]): KvStorage {
-  const storage = plan.storage.open(rules, layers);
-  return plan.read === null ? storage : plan.read.open(rules, storage);
 }

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { Floats, LayerCache } from "../memory/handles.ts";
+import type { LayerCache } from "../memory/handles.ts";
 import type { CacheKeeper } from "./cache_keeper.ts";
-import { type CachePlan, layerBytes } from "./cache_plan.ts";
+import { cacheBytes } from "./cache_layout.ts";
+import type { CachePlan } from "./cache_plan.ts";
 import type { PolicyValue } from "./policy.ts";
 import type { Positions } from "./positions.ts";
 
@@ -36,7 +37,7 @@ export interface CacheReport {
   readonly peakSlots: number;
   /** Allocated for keys, values, slots, scores, and what storage and reader keep beside them. */
   readonly bytes: number;
-  /** The part of them that the slots in use take, with what is there in any case. */
+  /** The part of them that slots in use take, with what is there in any case: rings of codecs, indexes of readers. */
   readonly usedBytes: number;
   readonly kept: readonly KeptShare[];
   /** Milliseconds spent on scores and on choosing since the text began. */
@@ -46,27 +47,16 @@ export interface CacheReport {
 /** Reads the state of a cache whose text has `position` tokens. */
 export function reportCache(
   caches: readonly LayerCache[],
-  scores: readonly Floats[],
   keeper: CacheKeeper | null,
   plan: CachePlan,
   position: number,
 ): CacheReport {
   const used = keeper?.used() ?? caches.map(({ nKvHeads }) => new Array<number>(nKvHeads).fill(position));
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const distinct = [...new Set(scores)];
-  let bytes = 4 * distinct.reduce((sum, { length }) => sum + length, 0);
-  let usedBytes = 4 *
-    distinct.reduce((sum, { length }, i) => sum + length * mean(used[i]) / caches[i].capacity, 0);
-  const rooms = new Set(caches.flatMap(({ active, scratch = {} }) => [active, ...Object.values(scratch)]));
-  for (const room of rooms) bytes += 4 * (room?.length ?? 0);
-  const { slot } = layerBytes(plan);
-  caches.forEach(({ keys, values, slots, capacity, state = {} }, layer) => {
-    const others = Object.values(state).map(({ kind, length }) => kind === "bytes" ? length : 4 * length);
-    const whole = [keys.length, values.length, slots.length, ...others].reduce((a, b) => a + b);
-    bytes += whole;
-    usedBytes += whole - slot * (capacity - mean(used[layer]));
-  });
   const slots = Math.max(...used.flat());
+  const bytes = cacheBytes(plan);
+  // An index is made for all slots that there are.
+  const slotted = { ...plan, read: null };
   return {
     policy: keeper?.policy.name ?? "full",
     params: keeper?.policy.params ?? {},
@@ -79,7 +69,7 @@ export function reportCache(
     slots,
     peakSlots: keeper?.peak ?? slots,
     bytes,
-    usedBytes: Math.round(usedBytes),
+    usedBytes: bytes - cacheBytes(slotted) + cacheBytes({ ...slotted, capacities: used.map(mean) }),
     kept: used.map((heads) => {
       const shares = heads.map((n) => position === 0 ? 1 : n / position);
       return { min: Math.min(...shares), mean: mean(shares), max: Math.max(...shares) };

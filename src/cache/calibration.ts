@@ -11,6 +11,7 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { isCount } from "../count.ts";
 import { OptionError } from "../error.ts";
 
 const MAGIC = "LocketCQ";
@@ -88,19 +89,19 @@ export function readCalibration(bytes: Uint8Array): Calibration {
   const digest = sha256(bytes.subarray(0, digested));
   if (digest.some((byte, i) => byte !== bytes[digested + i])) throw refuse("damaged");
   const start = PREFIX_BYTES + view.getUint32(12, true);
-  const head = JSON.parse(new TextDecoder().decode(bytes.subarray(PREFIX_BYTES, start)));
-  const named = [head.model, head.weights].every((value) => typeof value === "string");
-  if (!named || !NAMES.every((name) => Number.isInteger(head[name]))) {
-    throw refuse("without sizes");
+  const head = readHead(bytes.subarray(PREFIX_BYTES, start));
+  if (head === undefined) throw refuse("without sizes");
+  if (digested - start !== 2 * head.nLayers * bookLength(head)) throw refuse("of another size than it says");
+  return { ...head, books: new Uint16Array(bytes.slice(start, digested).buffer) };
+}
+
+/** What the head says; `undefined` where it does not say all. */
+function readHead(bytes: Uint8Array): Omit<Calibration, "books"> | undefined {
+  try {
+    const head = JSON.parse(new TextDecoder().decode(bytes));
+    const named = [head.model, head.weights].every((value) => typeof value === "string");
+    return named && NAMES.every((name) => isCount(head[name])) ? head : undefined;
+  } catch {
+    return undefined;
   }
-  const shape: CalibrationShape = head;
-  if (digested - start !== 2 * shape.nLayers * bookLength(shape)) {
-    throw refuse("of another size than it says");
-  }
-  return {
-    ...shape,
-    model: head.model,
-    weights: head.weights,
-    books: new Uint16Array(bytes.slice(start, digested).buffer),
-  };
 }

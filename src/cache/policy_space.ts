@@ -19,6 +19,15 @@ interface Planned {
   readonly tile: number;
 }
 
+/** Rows of logits that wait to be observed take at most this, so that they stay in a cache of the processor. */
+const TILE_BYTES = 2 ** 20;
+const MAX_TILE = 16;
+
+/** Tokens whose rows `[H, capacity]` of logits are observed together at most. */
+export function fittingRows(nHeads: number, capacity: number): number {
+  return Math.max(1, Math.min(MAX_TILE, Math.floor(TILE_BYTES / (4 * nHeads * capacity))));
+}
+
 /** Room that sequences share. */
 export interface PolicyScratch {
   /** Weights `[H, tile, capacity]` on their way to become scores, or scores `[G, capacity]` for one choice only. */
@@ -29,7 +38,7 @@ export interface PolicyScratch {
   readonly before: Words | null;
   /** For scores of queries to come: one row, and a rotation by each of the model's ropes. */
   readonly room: Floats | null;
-  readonly turns: readonly Floats[];
+  readonly meanRotations: readonly Floats[];
 }
 
 /** Where scores lie. */
@@ -40,7 +49,7 @@ export interface PolicySpace {
 }
 
 /** Lays out the scores of one sequence. */
-export function layScores(plan: Planned, policy: Layout): readonly Floats[] {
+export function layScores(plan: Omit<Planned, "nHeads" | "tile">, policy: Layout): readonly Floats[] {
   if (plan.scoreRows === 0) return [];
   const shared = plan.policy?.shared ? policy.floats(plan.scoreRows * plan.capacities[0]) : undefined;
   return plan.capacities.map((capacity) => shared ?? policy.floats(plan.scoreRows * capacity));
@@ -81,6 +90,6 @@ export function layScratch(
     gathered: policy.cascades ? activations.floats(nHeads * capacity) : null,
     before: joins ? activations.words(nKvHeads * headWords(capacity)) : null,
     room: policy.queries === undefined ? null : activations.floats(capacity),
-    turns: ropes.filter((rope) => rope !== undefined).map(({ dims }) => activations.floats(dims)),
+    meanRotations: ropes.filter((rope) => rope !== undefined).map(({ dims }) => activations.floats(dims)),
   };
 }

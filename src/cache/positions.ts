@@ -7,7 +7,7 @@
  * @module
  */
 import { OptionError } from "../error.ts";
-import type { Hparams, Rope } from "../hparams.ts";
+import { type Hparams, type Rope, ropeIndex } from "../hparams.ts";
 import { type Kernels, ROPE_STYLE } from "../kernels/kernels.ts";
 import type { Floats, LayerCache, Layout, Rotation, Words } from "../memory/handles.ts";
 import type { Policy } from "./policy.ts";
@@ -74,17 +74,17 @@ interface Turned {
  */
 export function layRotations(
   { positions, storage, capacities }: Turned,
-  { rope, localRope, windows }: Hparams,
+  hparams: Hparams,
   context: number,
   tables: Layout,
 ): readonly Rotation[] {
+  const { rope, localRope, windows } = hparams;
   if (rope === undefined || positions === "original" && !storage.unrotated) return [];
   const rows = positions === "compact" ? Math.max(...capacities) : context;
   const lay = ({ dims, style }: Rope) =>
     Object.freeze({ table: tables.floats(rows * dims), dims, style: ROPE_STYLE[style] });
-  const whole = lay(rope);
-  const local = localRope === undefined ? whole : lay(localRope);
-  return windows.map((window) => window > 0 ? local : whole);
+  const rotations = localRope === undefined ? [lay(rope)] : [lay(rope), lay(localRope)];
+  return windows.map((_, layer) => rotations[ropeIndex(hparams, layer)]);
 }
 
 /** The caches of one sequence with what their positions ask for. */
@@ -113,22 +113,22 @@ export function layPositions(
  */
 export function writeRotations(
   kernels: Kernels,
-  { rope, localRope, windows }: Hparams,
+  hparams: Hparams,
   rotations: readonly Rotation[],
   frequencies: readonly Floats[],
   positions: Words,
 ): void {
   const room = new Uint32Array(kernels.buffer, positions.offset, positions.length);
   for (const rotation of new Set(rotations)) {
-    const isLocal = localRope !== undefined && windows[rotations.indexOf(rotation)] > 0;
+    const which = ropeIndex(hparams, rotations.indexOf(rotation));
+    const { magnitude } = [hparams.rope, hparams.localRope][which]!;
     const { table: { offset, length }, dims } = rotation;
     const rows = length / dims;
     for (let row = 0; row < rows; row += room.length) {
       const n = Math.min(room.length, rows - row);
       for (let i = 0; i < n; i++) room[i] = row + i;
       const piece = { kind: "f32" as const, offset: offset + 4 * row * dims, length: n * dims };
-      const { magnitude } = isLocal ? localRope : rope!;
-      kernels.ropeTable(piece, positions, frequencies[isLocal ? 1 : 0], n, magnitude);
+      kernels.ropeTable(piece, positions, frequencies[which], n, magnitude);
     }
   }
 }

@@ -18,7 +18,7 @@ import type { Bytes, Floats, LayerCache, Layout, Words } from "../memory/handles
 import type { Budget } from "./budget.ts";
 import type { Calibration } from "./calibration.ts";
 import type { KvTypes } from "./kv_cache.ts";
-import type { Param, Values } from "./policies/params.ts";
+import type { NamedEntry, Values } from "./named.ts";
 import type { Policy, PolicyValue } from "./policy.ts";
 
 /** The buffers that attention takes tokens from and leaves results in; shapes as in `model/workspace.ts`. */
@@ -136,16 +136,8 @@ export interface ReadPlan {
   open(rules: AttentionRules, storage: KvStorage): KvStorage;
 }
 
-/** Something that can be named in an option. */
-interface Entry<Plan> {
-  readonly name: string;
-  /** One line. */
-  readonly summary: string;
-  /** Paper; empty where there is none. */
-  readonly source: string;
-  /** Bytes per token and KV head, and work. */
-  readonly cost: string;
-  readonly params: Readonly<Record<string, Param>>;
+/** Something that can be named and is planned for a setting. */
+interface Entry<Plan> extends NamedEntry {
   /** @throws {OptionError} When it does not go together with the rest. */
   plan(values: Values, setting: StorageSetting): Plan;
 }

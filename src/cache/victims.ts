@@ -3,17 +3,12 @@
  *
  * @module
  */
-import { findEntry, type NamedEntry, readValues } from "./policies/params.ts";
+import { findEntry, type NamedEntry, readValues } from "./named.ts";
 import type { Victims } from "./policy.ts";
 
 /** A choice that can be named. */
 export interface VictimsEntry extends NamedEntry {
   readonly name: Victims;
-  /** One line. */
-  readonly summary: string;
-  readonly source: string;
-  readonly cost: string;
-  readonly params: Record<string, never>;
 }
 
 /** Every choice that goes with policies by name. */
@@ -36,6 +31,6 @@ export const VICTIMS: readonly VictimsEntry[] = [
  */
 export function readVictims(text: string): Victims {
   const { entry, pairs } = findEntry("victims", VICTIMS, text);
-  readValues(entry, entry.params, pairs);
+  readValues(entry, pairs);
   return entry.name;
 }

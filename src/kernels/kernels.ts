@@ -6,13 +6,15 @@
  * @module
  */
 import { KernelError } from "../error.ts";
-import type { Bytes, Floats, LayerCache, Matrix, Words } from "../memory/handles.ts";
+import type { Bytes, Floats, Matrix, Words } from "../memory/handles.ts";
 import { check, offsetOf } from "./arguments.ts";
+import { CacheKernels } from "./cache_kernels.ts";
 import { CascadeKernels } from "./cascade_kernels.ts";
 import { ClassKernels } from "./class_kernels.ts";
 import { ClusterKernels } from "./cluster_kernels.ts";
 import { CodecKernels } from "./codec_kernels.ts";
 import type { KernelExports } from "./exports.ts";
+import { LogitsKernels } from "./logits_kernels.ts";
 import { MassKernels } from "./mass_kernels.ts";
 import { PageKernels } from "./page_kernels.ts";
 import { PolicyKernels } from "./policy_kernels.ts";
@@ -35,6 +37,10 @@ const CPU_WARNING = 24;
 export class Kernels {
   /** The memory; take it after it has grown. */
   readonly buffer: ArrayBuffer;
+  /** Those that store keys and values, and attention over them. */
+  readonly cache: CacheKernels;
+  /** Those that choose a token. */
+  readonly logits: LogitsKernels;
   /** Those that cache policies are made of. */
   readonly policy: PolicyKernels;
   readonly cascade: CascadeKernels;
@@ -62,6 +68,8 @@ export class Kernels {
     this.cascade = new CascadeKernels(this.#raw);
     this.stored = new StoredKernels(this.#raw);
     this.codec = new CodecKernels(this.#raw);
+    this.cache = new CacheKernels(this.#raw, this.codec);
+    this.logits = new LogitsKernels(this.#raw);
     this.mass = new MassKernels(this.#raw);
     this.pages = new PageKernels(this.#raw);
     this.clusters = new ClusterKernels(this.#raw);
@@ -197,192 +205,6 @@ export class Kernels {
     this.#raw.rope(x.offset, table.offset, nTokens, heads, headDim, dims, style);
   }
 
-  /** Empties a layer's cache. */
-  kvReset(cache: LayerCache): void {
-    this.#raw.kv_reset(cache.slots.offset, cache.nKvHeads, cache.capacity);
-  }
-
-  /** Stores k [T, G, dk] and v [T, G, dv] at `positions` [T]; the caller sees to it that slots are free. */
-  kvAppend(cache: LayerCache, k: Floats, v: Floats, positions: Words, nTokens: number): void {
-    check(k.length >= nTokens * cache.nKvHeads * cache.keyDim, "kv_append", "k");
-    check(v.length >= nTokens * cache.nKvHeads * cache.valueDim, "kv_append", "v");
-    check(positions.length >= nTokens, "kv_append", "positions");
-    this.#raw.kv_append(
-      cache.keys.offset,
-      cache.values.offset,
-      cache.slots.offset,
-      offsetOf(cache.ranks),
-      k.offset,
-      v.offset,
-      positions.offset,
-      nTokens,
-      cache.nKvHeads,
-      cache.keyDim,
-      cache.valueDim,
-      cache.capacity,
-      cache.keyType,
-      cache.valueType,
-    );
-  }
-
-  /** Empties every slot whose position is `position` or later. */
-  kvTruncate(cache: LayerCache, position: number): void {
-    this.#raw.kv_truncate(cache.slots.offset, cache.nKvHeads, cache.capacity, position);
-  }
-
-  /** Closes the holes of a layer's cache; occupied slots keep their order. */
-  kvCompact(cache: LayerCache): void {
-    if (cache.codec !== undefined) return this.codec.compact(cache.codec);
-    this.#raw.kv_compact(
-      cache.keys.offset,
-      cache.values.offset,
-      cache.slots.offset,
-      offsetOf(cache.ranks),
-      cache.nKvHeads,
-      cache.keyDim,
-      cache.valueDim,
-      cache.capacity,
-      cache.keyType,
-      cache.valueType,
-    );
-  }
-
-  /**
-   * out [T, H, dv] = attention of the queries q [T, H, dk] at `positions` [T] over a layer's cache; lse [H, T] = the
-   * log-sum-exp of each row of logits. With `scores` [H, T, capacity] the weights are left there, up to a factor per row. The tokens
-   * are those from `first` on in out, q and positions. A cache may have a bias, a set of slots to be read, ranks, a
-   * rotation and a codec; see `LayerCache`.
-   */
-  attend(
-    out: Floats,
-    scores: Floats | null,
-    lse: Floats,
-    q: Floats,
-    cache: LayerCache,
-    positions: Words,
-    slopes: Floats | null,
-    nTokens: number,
-    nHeads: number,
-    scale: number,
-    softcap: number,
-    window: number,
-    first = 0,
-  ): void {
-    const { nKvHeads, keyDim, valueDim, capacity, bias, active, ranks, rotation } = cache;
-    check(out.length >= (first + nTokens) * nHeads * valueDim, "attend", "out");
-    check(scores === null || scores.length >= nHeads * nTokens * capacity, "attend", "scores");
-    check(lse.length >= nHeads * nTokens, "attend", "lse");
-    check(q.length >= (first + nTokens) * nHeads * keyDim, "attend", "q");
-    check(positions.length >= first + nTokens, "attend", "positions");
-    check(slopes === null || slopes.length === nHeads, "attend", "slopes");
-    check(bias === undefined || bias.length >= nKvHeads * capacity, "attend", "bias");
-    check(active === undefined || 32 * active.length >= nKvHeads * capacity, "attend", "active");
-    check(ranks === undefined || ranks.length >= nKvHeads * capacity, "attend", "ranks");
-    check(
-      rotation === undefined || rotation.dims <= keyDim && rotation.table.length >= rotation.dims,
-      "attend",
-      "rotation",
-    );
-    this.#raw.attend(
-      out.offset + 4 * first * nHeads * valueDim,
-      offsetOf(scores),
-      lse.offset,
-      q.offset + 4 * first * nHeads * keyDim,
-      cache.keys.offset,
-      cache.values.offset,
-      cache.slots.offset,
-      positions.offset + 4 * first,
-      offsetOf(slopes),
-      offsetOf(bias),
-      offsetOf(active),
-      offsetOf(ranks),
-      offsetOf(rotation?.table),
-      offsetOf(cache.codec),
-      nTokens,
-      nHeads,
-      nKvHeads,
-      keyDim,
-      valueDim,
-      capacity,
-      rotation === undefined ? 0 : Math.floor(rotation.table.length / rotation.dims),
-      rotation === undefined ? 0 : rotation.dims,
-      cache.keyType,
-      cache.valueType,
-      rotation === undefined ? 0 : rotation.style,
-      scale,
-      softcap,
-      window,
-    );
-  }
-
-  /**
-   * Joins attention over two disjoint sets of slots: out [T, H, dv] and lse [H, T] become those over both.
-   *
-   * @param otherOut `[T, H, dv]` over the other set, and `otherLse` `[H, T]`.
-   */
-  attendJoin(
-    out: Floats,
-    lse: Floats,
-    otherOut: Floats,
-    otherLse: Floats,
-    nTokens: number,
-    nHeads: number,
-    valueDim: number,
-  ): void {
-    const rows = nTokens * nHeads;
-    check(out.length >= rows * valueDim && otherOut.length >= rows * valueDim, "attend_join", "out");
-    check(lse.length >= rows && otherLse.length >= rows, "attend_join", "lse");
-    this.#raw.attend_join(
-      out.offset,
-      lse.offset,
-      otherOut.offset,
-      otherLse.offset,
-      nTokens,
-      nHeads,
-      valueDim,
-    );
-  }
-
-  /** Index of the largest of x [n]. */
-  argmax(x: Floats, n: number): number {
-    check(x.length >= n, "argmax", "x");
-    return this.#raw.argmax(x.offset, n) >>> 0;
-  }
-
-  /** The k largest of x [n], descending, ties to the lower index: ids [k] and values [k]. */
-  topk(ids: Words, values: Floats, x: Floats, n: number, k: number): void {
-    check(ids.length >= k && values.length >= k, "topk", "ids or values");
-    check(k <= n && x.length >= n, "topk", "x");
-    this.#raw.topk(ids.offset, values.offset, x.offset, n, k);
-  }
-
-  /** Penalises the m tokens ids [m], which occurred counts [m] times, in the row x [n]. */
-  penalize(
-    x: Floats,
-    ids: Words,
-    counts: Words,
-    m: number,
-    repetition: number,
-    frequency: number,
-    presence: number,
-  ): void {
-    check(ids.length >= m && counts.length >= m, "penalize", "ids or counts");
-    this.#raw.penalize(x.offset, ids.offset, counts.offset, m, repetition, frequency, presence);
-  }
-
-  /** x [ids[i]] += values[i] for i below m. */
-  addAt(x: Floats, ids: Words, values: Floats, m: number): void {
-    check(ids.length >= m && values.length >= m, "add_at", "ids or values");
-    this.#raw.add_at(x.offset, ids.offset, values.offset, m);
-  }
-
-  /** Sends the logits of x [n] to -Infinity whose bit in `mask` is not set, the lowest bit of a word first. */
-  keep(x: Floats, mask: Words, n: number): void {
-    check(x.length >= n, "keep", "x");
-    check(32 * mask.length >= n, "keep", "mask");
-    this.#raw.keep(x.offset, mask.offset, n);
-  }
-
   /** out [n] += the sum of the rows of x [T, n], n = out.length; the first row is overwritten. */
   addRows(out: Floats, x: Floats, nTokens: number): void {
     check(x.length >= nTokens * out.length, "add_rows", "x");
@@ -392,18 +214,6 @@ export class Kernels {
   /** x /= |x|, over its whole length; zeros stay. */
   l2Normalize(x: Floats): void {
     this.#raw.l2_normalize(x.offset, x.length);
-  }
-
-  /** log Σ exp of n values, `row` rows of n into x. */
-  logSumExp(x: Floats, n: number, row = 0): number {
-    check(x.length >= (row + 1) * n, "log_sum_exp", "x");
-    return this.#raw.log_sum_exp(x.offset + 4 * row * n, n);
-  }
-
-  /** Element `index` of x. */
-  read(x: Floats, index: number): number {
-    check(index < x.length, "read_f32", "index");
-    return this.#raw.read_f32(x.offset + 4 * index);
   }
 }
 

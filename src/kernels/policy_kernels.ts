@@ -203,7 +203,7 @@ export class PolicyKernels {
     this.#raw.policy_clear(scores.offset, 0, rows(scores, cache), cache.nKvHeads, cache.capacity);
   }
 
-  /** Moves scores as `kvCompact` will move the slots; to be called before it. */
+  /** Moves scores as `CacheKernels.compact` will move the slots; to be called before it. */
   compact(scores: Floats, cache: LayerCache): void {
     const { slots, nKvHeads, capacity } = cache;
     this.#raw.policy_compact(scores.offset, slots.offset, rows(scores, cache), nKvHeads, capacity);

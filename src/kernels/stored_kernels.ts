@@ -15,7 +15,7 @@ export const GEOMETRY = { keyDiff: 0, keyNorm: 1 } as const;
 export type Geometry = keyof typeof GEOMETRY;
 
 /** How queries to come are turned: `[dims / 2, 2]`, the mean of (cos, sin). */
-export interface MeanTurn {
+export interface MeanRotation {
   readonly table: Floats;
   readonly dims: number;
   /** Id in `ROPE_STYLE`. */
@@ -80,7 +80,7 @@ export class StoredKernels {
     room: Floats,
     cache: LayerCache,
     stats: Floats,
-    turn: MeanTurn | null,
+    rotation: MeanRotation | null,
     slopes: Floats | null,
     nHeads: number,
     first: number,
@@ -91,7 +91,7 @@ export class StoredKernels {
     check(out.length >= nKvHeads * capacity, "policy_expect", "out");
     check(room.length >= capacity, "policy_expect", "room");
     check(stats.length >= nHeads * statistics(keyDim), "policy_expect", "stats");
-    check(turn === null || turn.table.length >= turn.dims, "policy_expect", "turn");
+    check(rotation === null || rotation.table.length >= rotation.dims, "policy_expect", "rotation");
     check(bias === undefined || bias.length >= nKvHeads * capacity, "policy_expect", "bias");
     check(slopes === null || slopes.length >= nHeads, "policy_expect", "slopes");
     this.#raw.policy_expect(
@@ -101,7 +101,7 @@ export class StoredKernels {
       values.offset,
       slots.offset,
       stats.offset,
-      offsetOf(turn?.table),
+      offsetOf(rotation?.table),
       offsetOf(bias),
       offsetOf(slopes),
       nHeads,
@@ -109,11 +109,11 @@ export class StoredKernels {
       keyDim,
       valueDim,
       capacity,
-      turn === null ? 0 : turn.dims,
+      rotation === null ? 0 : rotation.dims,
       first,
       keyType,
       valueType,
-      turn === null ? 0 : turn.style,
+      rotation === null ? 0 : rotation.style,
       scale,
       epsilon,
     );
@@ -121,13 +121,13 @@ export class StoredKernels {
 
   /**
    * Scores of a chunk's tokens, in the lowest empty slots of scores: how much each would help to repeat the chunk. q and k
-   * are rotated already; `turn` turns them on by as many positions as there are tokens.
+   * are rotated already; `rotation` turns them on by as many positions as there are tokens.
    */
   echo(
     scores: Floats,
     cache: LayerCache,
     { q, k, positions }: { readonly q: Floats; readonly k: Floats; readonly positions: Words },
-    turn: MeanTurn | null,
+    rotation: MeanRotation | null,
     slopes: Floats | null,
     n: number,
     nHeads: number,
@@ -139,7 +139,7 @@ export class StoredKernels {
     check(q.length >= n * nHeads * keyDim, "policy_echo", "q");
     check(k.length >= n * nKvHeads * keyDim, "policy_echo", "k");
     check(positions.length >= n, "policy_echo", "positions");
-    check(turn === null || turn.table.length >= turn.dims, "policy_echo", "turn");
+    check(rotation === null || rotation.table.length >= rotation.dims, "policy_echo", "rotation");
     check(slopes === null || slopes.length >= nHeads, "policy_echo", "slopes");
     this.#raw.policy_echo(
       scores.offset,
@@ -148,17 +148,17 @@ export class StoredKernels {
       positions.offset,
       keys.offset,
       slots.offset,
-      offsetOf(turn?.table),
+      offsetOf(rotation?.table),
       offsetOf(slopes),
       n,
       nHeads,
       nKvHeads,
       keyDim,
       capacity,
-      turn === null ? 0 : turn.dims,
+      rotation === null ? 0 : rotation.dims,
       sinks,
       keyType,
-      turn === null ? 0 : turn.style,
+      rotation === null ? 0 : rotation.style,
       scale,
     );
   }

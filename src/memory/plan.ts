@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { MemoryBudgetError, type RegionBytes } from "../error.ts";
+import { MemoryBudgetError, OptionError, type RegionBytes } from "../error.ts";
 import { ALIGNMENT, roundUp } from "./handles.ts";
 
 /** Start of memory that belongs to the kernels' module: its data and its stack. */
@@ -37,6 +37,7 @@ export interface MemoryPlan {
  * @param wanted Names and sizes in bytes.
  * @param maxBytes Budget for the whole memory.
  * @throws {MemoryBudgetError} With the table of regions when the total passes `maxBytes` or 4 GiB.
+ * @throws {OptionError} When `maxBytes` is no size.
  *
  * @example
  * ```ts
@@ -46,6 +47,9 @@ export interface MemoryPlan {
  * ```
  */
 export function placeRegions(wanted: readonly RegionBytes[], maxBytes = LIMIT_BYTES): MemoryPlan {
+  if (!(typeof maxBytes === "number" && maxBytes > 0)) {
+    throw new OptionError("maxBytes", maxBytes, "a number of bytes");
+  }
   const regions: Region[] = [{ name: "reserved", bytes: RESERVED_BYTES, offset: 0 }];
   let end = RESERVED_BYTES;
   for (const { name, bytes } of wanted) {

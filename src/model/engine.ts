@@ -16,13 +16,8 @@ import { type Binding, bindingOf } from "../snapshot/binding.ts";
 import { fingerprint } from "../snapshot/fingerprint.ts";
 import { createTokenizer, type Tokenizer } from "../tokenizer/mod.ts";
 import type { Network } from "./forward.ts";
-import {
-  foreignCalibration,
-  type ModelPlan,
-  planModel,
-  type PlanOptions,
-  type SequencePlan,
-} from "./plan.ts";
+import type { SequencePlan } from "./model_layout.ts";
+import { foreignCalibration, type ModelPlan, planModel, type PlanOptions } from "./plan.ts";
 import type { PrefillOptions } from "./prompt.ts";
 import { alibiSlopes, ropeFrequencies } from "./rope.ts";
 import { Sequence } from "./sequence.ts";
@@ -164,6 +159,7 @@ export class Model {
       prompt: desk(plan.prompt, arena),
       step: desk(plan.step, arena),
       stepRows: plan.sequences.map((_, i) => rowDesk(plan.step, i)),
+      stepParts: [],
       stepLogits: plan.stepLogits,
       promptTurns: new Turnstile(),
       survivors: plan.survivors,

@@ -17,7 +17,7 @@
  */
 import type { Watcher } from "../cache/cache_keeper.ts";
 import type { AttentionDesk, KvStorage } from "../cache/storage.ts";
-import type { Hparams } from "../hparams.ts";
+import { type Hparams, ropeIndex } from "../hparams.ts";
 import { ACTIVATION, type Kernels, ROPE_STYLE } from "../kernels/kernels.ts";
 import type { Bytes, Floats } from "../memory/handles.ts";
 import type { Linear, Norm, Weights } from "./weights.ts";
@@ -139,9 +139,10 @@ export function rotate(
   n: number,
   heads: number,
 ): void {
-  const { kernels, hparams: { rope, localRope, windows, headDim } } = net;
+  const { kernels, hparams } = net;
+  const { rope, headDim } = hparams;
   if (rope === undefined) return;
-  const table = ws.ropeTables[localRope !== undefined && windows[layer] > 0 ? 1 : 0];
+  const table = ws.ropeTables[ropeIndex(hparams, layer)];
   kernels.rope(x, table, n, heads, headDim, rope.dims, ROPE_STYLE[rope.style]);
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import type { GgufModel } from "../gguf/mod.ts";
 
 /** Keys of the file whose texts are looked at. */
@@ -17,6 +18,5 @@ const NAMES = ["general.architecture", "general.name", "general.finetune", "toke
 export function headerFingerprint({ metadata, tensors, fileBytes }: GgufModel): string {
   const names = NAMES.map((key) => [key, String(metadata.get(key) ?? "")]);
   const table = tensors.map(({ name, type, shape, offset }) => [name, type, [...shape], offset]);
-  const digest = sha256(new TextEncoder().encode(JSON.stringify([names, table, fileBytes])));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytesToHex(sha256(new TextEncoder().encode(JSON.stringify([names, table, fileBytes]))));
 }

@@ -40,7 +40,7 @@ export async function score(
       outputLogits(network, workspace, row, nRows, logits);
       for (let i = 0; i < nRows; i++) {
         const target = ids[start + row + i + 1];
-        nll += kernels.logSumExp(logits, nVocab, i) - kernels.read(logits, i * nVocab + target);
+        nll += kernels.logits.logSumExp(logits, nVocab, i) - kernels.logits.read(logits, i * nVocab + target);
       }
       await pause(signal);
     }

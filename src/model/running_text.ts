@@ -4,17 +4,18 @@
  * @module
  */
 import { CacheKeeper } from "../cache/cache_keeper.ts";
-import { openCaches } from "../cache/cache_plan.ts";
+import { openCaches } from "../cache/cache_layout.ts";
 import type { KvStorage } from "../cache/storage.ts";
 import { CpuLimitError } from "../error.ts";
 import { asKernelError } from "../kernels/kernels.ts";
 import { pause } from "../turn.ts";
 import { attention, embed, feedForward, type Part } from "./forward.ts";
-import type { SequencePlan } from "./plan.ts";
+import type { SequencePlan } from "./model_layout.ts";
 import type { Shared } from "./shared.ts";
 import { SparsePrefill } from "./sparse_prefill.ts";
 import type { SparseSpace } from "./sparse_space.ts";
 
+/** How a prompt is read. */
 export interface PrefillOptions {
   /** Aborting it rejects with its reason. The tokens of chunks that were done stay. */
   readonly signal?: AbortSignal;
@@ -199,7 +200,7 @@ export class RunningText {
   /** Forgets all from `position` on. */
   truncate(position: number): void {
     const { kernels } = this.shared.network;
-    for (const layer of this.plan.cache) kernels.kvTruncate(layer, position);
+    for (const layer of this.plan.cache) kernels.cache.truncate(layer, position);
     this.keeper?.truncated();
     this.storage.truncated?.(position);
     this.position = position;
@@ -209,7 +210,7 @@ export class RunningText {
   reset(): void {
     const { kernels } = this.shared.network;
     if (this.#foreign) this.#wipe();
-    for (const layer of this.plan.cache) kernels.kvReset(layer);
+    for (const layer of this.plan.cache) kernels.cache.reset(layer);
     this.keeper?.reset();
     this.storage.reset?.();
     this.position = 0;

@@ -14,10 +14,11 @@ import type { Section } from "../snapshot/section.ts";
 import type { Chunks } from "../snapshot/snapshot.ts";
 import { inChunks } from "../snapshot/write.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
-import { decodeStep } from "./decode_step.ts";
-import type { SequencePlan } from "./plan.ts";
+import { decodeToken, decodeTokens } from "./decode_step.ts";
+import type { SequencePlan } from "./model_layout.ts";
 import { meaning, prefill, type PrefillOptions, score, squeeze } from "./prompt.ts";
 import { RunningText } from "./running_text.ts";
+import { SequenceGuard } from "./sequence_guard.ts";
 import { SequenceSnapshots } from "./sequence_snapshots.ts";
 import type { Shared } from "./shared.ts";
 import type { Steps } from "./steps.ts";
@@ -27,9 +28,9 @@ export class Sequence {
   readonly #text: RunningText;
   readonly #steps: Steps;
   readonly #snapshots: SequenceSnapshots;
+  readonly #guard: SequenceGuard;
   /** What a sampler sees of the logits after the last token read. */
   readonly row: LogitsRow;
-  #state: "idle" | "busy" | "released" = "idle";
 
   /** Use `Model.sequence`. */
   constructor(shared: Shared, plan: SequencePlan, steps: Steps) {
@@ -38,6 +39,7 @@ export class Sequence {
     this.#text = new RunningText(shared, plan);
     this.#steps = steps;
     this.#snapshots = new SequenceSnapshots(this.#text);
+    this.#guard = new SequenceGuard(this.#text);
   }
 
   /** The model's. */
@@ -80,8 +82,8 @@ export class Sequence {
    * @throws {CpuLimitError} When the host ends the request soon; the tokens of chunks that were done stay.
    */
   async prefill(ids: readonly number[], options: PrefillOptions = {}): Promise<void> {
-    this.#check(ids);
-    await this.#during(() => prefill(this.#text, ids, options));
+    this.#guard.checkIds(ids);
+    await this.#guard.during(() => prefill(this.#text, ids, options));
   }
 
   /**
@@ -90,7 +92,8 @@ export class Sequence {
    * @throws {OptionError} When it is no token id or the context is full.
    */
   decode(id: number): void {
-    Sequence.decodeTogether([this], [id]);
+    this.#guard.checkStep(this.#text.shared, id);
+    decodeToken(this.#text, id);
   }
 
   /**
@@ -102,9 +105,9 @@ export class Sequence {
    * @throws The signal's reason when it is aborted before the step.
    */
   step(id: number, signal?: AbortSignal): Promise<void> | undefined {
-    this.#checkStep(this.#text.shared, id);
+    this.#guard.checkStep(this.#text.shared, id);
     const read = this.#steps.read(this.#text, id, signal);
-    return read && this.#during(() => read);
+    return read && this.#guard.during(() => read);
   }
 
   /** See `Model.decode`. */
@@ -118,8 +121,8 @@ export class Sequence {
       );
     }
     const { shared } = sequences[0].#text;
-    sequences.forEach((sequence, i) => sequence.#checkStep(shared, ids[i]));
-    decodeStep(sequences.map((sequence) => sequence.#text), ids);
+    sequences.forEach((sequence, i) => sequence.#guard.checkStep(shared, ids[i]));
+    decodeTokens(sequences.map((sequence) => sequence.#text), ids);
   }
 
   /** The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call. */
@@ -148,10 +151,10 @@ export class Sequence {
    * ```
    */
   async squeeze(ids: readonly number[], options: PrefillOptions = {}): Promise<void> {
-    this.#check(ids);
+    this.#guard.checkIds(ids);
     const index = this.#text.storage.prefixIndex;
     if (index === undefined) throw new OptionError("read", this.cache().read, "squeezed");
-    this.#checkEmpty();
+    this.#guard.checkEmpty();
     const { length } = ids;
     if (length <= index.window || length > index.most) {
       throw new OptionError(
@@ -160,7 +163,7 @@ export class Sequence {
         `${index.window + 1} to ${index.most} tokens, as the reader is set`,
       );
     }
-    await this.#during(() => squeeze(this.#text, index, ids, options));
+    await this.#guard.during(() => squeeze(this.#text, index, ids, options));
   }
 
   /**
@@ -172,8 +175,8 @@ export class Sequence {
     ids: readonly number[],
     { signal }: PrefillOptions = {},
   ): Promise<{ nll: number; tokens: number }> {
-    this.#check(ids);
-    return await this.#during(() => score(this.#text, ids, signal));
+    this.#guard.checkIds(ids);
+    return await this.#guard.during(() => score(this.#text, ids, signal));
   }
 
   /**
@@ -183,8 +186,8 @@ export class Sequence {
    * @throws {OptionError} As `prefill` does.
    */
   async embed(ids: readonly number[], options: PrefillOptions = {}): Promise<Float32Array> {
-    this.#check(ids);
-    return await this.#during(() => meaning(this.#text, ids, options));
+    this.#guard.checkIds(ids);
+    return await this.#guard.during(() => meaning(this.#text, ids, options));
   }
 
   /**
@@ -193,7 +196,7 @@ export class Sequence {
    * @throws {OptionError} When that lies ahead.
    */
   truncate(position: number): void {
-    this.#checkIdle();
+    this.#guard.checkIdle();
     if (!(Number.isInteger(position) && position >= 0 && position <= this.position)) {
       throw new OptionError("position", position, `a whole number from 0 to ${this.position}`);
     }
@@ -202,7 +205,7 @@ export class Sequence {
 
   /** Forgets all. */
   reset(): void {
-    this.#checkIdle();
+    this.#guard.checkIdle();
     this.#text.reset();
   }
 
@@ -227,7 +230,7 @@ export class Sequence {
    * ```
    */
   save(more: readonly Section[] = [logits]): Uint8Array<ArrayBuffer> {
-    this.#checkIdle();
+    this.#guard.checkIdle();
     const outgoing = this.#snapshots.save(more);
     return inChunks(outgoing, outgoing.bytes).next().value!;
   }
@@ -240,13 +243,7 @@ export class Sequence {
     if (!(Number.isInteger(maxBytes) && maxBytes >= 1)) {
       throw new OptionError("maxBytes", maxBytes, "a whole number of at least 1");
     }
-    this.#checkIdle();
-    this.#state = "busy";
-    try {
-      yield* inChunks(this.#snapshots.save(more), maxBytes);
-    } finally {
-      this.#state = "idle";
-    }
+    yield* this.#guard.throughout(() => inChunks(this.#snapshots.save(more), maxBytes));
   }
 
   /**
@@ -256,7 +253,7 @@ export class Sequence {
    * @throws {SnapshotError} When the bytes are damaged or belong to something else; the sequence is as it was then.
    */
   restore(snapshot: Uint8Array, more: readonly Section[] = [logits]): void {
-    this.#checkIdle();
+    this.#guard.checkIdle();
     this.#snapshots.restore(snapshot, more);
   }
 
@@ -267,84 +264,24 @@ export class Sequence {
    * @throws {SnapshotError} As `restore` does; the sequence is empty then.
    */
   async restoreFrom(chunks: Chunks, more: readonly Section[] = [logits]): Promise<void> {
-    this.#checkIdle();
-    this.#checkEmpty();
-    await this.#during(() => this.#snapshots.restoreFrom(chunks, more));
+    this.#guard.checkIdle();
+    this.#guard.checkEmpty();
+    await this.#guard.during(() => this.#snapshots.restoreFrom(chunks, more));
   }
 
   /** Gives its place back to the model; no call is allowed afterwards. */
   release(): void {
-    if (this.#state === "released") return;
-    this.#checkIdle();
-    this.#state = "released";
-    this.#text.shared.release(this.#text.plan);
+    if (this.#guard.release()) this.#text.shared.release(this.#text.plan);
   }
 
   /** What the cache holds and takes. */
   cache(): CacheReport {
     const { shared, plan, keeper, position } = this.#text;
-    return reportCache(plan.cache, plan.scores, keeper, shared.caches, position);
+    return reportCache(plan.cache, keeper, shared.caches, position);
   }
 
   /** A copy of what a policy has kept, by layer and KV head; nothing under `full`. */
   cacheContents(): HeldTokens[][] {
     return this.#text.keeper?.contents() ?? [];
-  }
-
-  /** Nothing else is allowed while `work` goes on. */
-  async #during<T>(work: () => Promise<T>): Promise<T> {
-    this.#state = "busy";
-    try {
-      return await work();
-    } finally {
-      this.#state = "idle";
-    }
-  }
-
-  #checkStep(shared: Shared, id: number): void {
-    if (this.#text.shared !== shared) {
-      throw new OptionError("sequences", "of several models", "sequences of one");
-    }
-    this.#checkIdle();
-    this.#checkRoom(1);
-    this.#checkId(id);
-  }
-
-  #check(ids: readonly number[]): void {
-    this.#checkIdle();
-    if (ids.length === 0) throw new OptionError("ids", ids, "at least one token");
-    this.#checkRoom(ids.length);
-    for (const id of ids) this.#checkId(id);
-  }
-
-  #checkIdle(): void {
-    if (this.#state !== "idle") {
-      throw new OptionError("sequence", this.#state, "an idle one: one call at a time");
-    }
-  }
-
-  #checkEmpty(): void {
-    if (this.position > 0) throw new OptionError("sequence", `at ${this.position}`, "an empty one");
-  }
-
-  #checkRoom(nTokens: number): void {
-    const length = this.position + nTokens;
-    if (length > this.capacity) {
-      throw new OptionError("length of the text", length, `at most ${this.capacity} tokens`);
-    }
-    if (!this.hasSlots(nTokens)) {
-      throw new OptionError(
-        "slots of the cache",
-        `${this.#text.keeper!.free} free`,
-        `fewer tokens after the prompt, or a larger reserve`,
-      );
-    }
-  }
-
-  #checkId(id: number): void {
-    const { nVocab } = this.#text.shared.network.hparams;
-    if (!(Number.isInteger(id) && id >= 0 && id < nVocab)) {
-      throw new OptionError("token id", id, `a whole number from 0 to ${nVocab - 1}`);
-    }
   }
 }

@@ -11,8 +11,8 @@ import type { Floats } from "../memory/handles.ts";
 import type { SurvivorSpace } from "../sample/kernel_row.ts";
 import type { Binding } from "../snapshot/binding.ts";
 import type { Tokenizer } from "../tokenizer/mod.ts";
-import type { Network } from "./forward.ts";
-import type { SequencePlan } from "./plan.ts";
+import type { Network, Part } from "./forward.ts";
+import type { SequencePlan } from "./model_layout.ts";
 import type { SparseSpace } from "./sparse_space.ts";
 import type { Turnstile } from "./turnstile.ts";
 import type { Workspace } from "./workspace.ts";
@@ -38,6 +38,8 @@ export interface Shared {
   readonly step: Desk;
   /** Attention of the i-th token of `step` alone. */
   readonly stepRows: readonly AttentionDesk[];
+  /** Parts of the tokens in `step`, of the texts that take part in it. */
+  readonly stepParts: Part[];
   /** `[sequences, V]`. */
   readonly stepLogits: Floats;
   /** One prompt at a time passes through its desk. */

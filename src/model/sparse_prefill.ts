@@ -75,18 +75,18 @@ export class SparsePrefill {
     const all = [...this.#ids.keys()];
     await this.#pass(all, (n) => embed(network, ws, n), { reads: false });
     for (let layer = 0; layer < nLayers; layer++) {
-      kernels.kvReset(cache);
+      kernels.cache.reset(cache);
       await this.#pass(all, (n) => {
         if (layer > 0) feedForward(network, ws, layer - 1, n);
         this.#project(layer, n);
-        kernels.kvAppend(cache, ws.k, ws.v, ws.positions, n);
+        kernels.cache.append(cache, ws.k, ws.v, ws.positions, n);
       });
       const matter = await this.#choose(layer);
       // Otherwise what is stored is what passes through attention.
       const apart = rule.demotes || rule.allRows;
       if (apart) await this.#store(layer, rule.demotes ? all : matter);
       // Attention passes over empty slots too.
-      kernels.kvCompact(cache);
+      kernels.cache.compact(cache);
       const storage = this.#over(apart);
       await this.#pass(rule.allRows ? all : matter, (n) => {
         attention(network, ws, layer, n, [{ storage, watcher: null, desk: ws, nTokens: n }]);

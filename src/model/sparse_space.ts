@@ -4,15 +4,11 @@
  * @module
  */
 import type { KvTypes } from "../cache/kv_cache.ts";
+import { fittingRows } from "../cache/policy_space.ts";
 import { layPlain } from "../cache/storage/plain.ts";
 import type { Hparams } from "../hparams.ts";
 import { SLOT_GROUP } from "../kernels/sizes.ts";
 import { type Floats, type LayerCache, type Layout, roundUp } from "../memory/handles.ts";
-
-/** Tokens whose rows of logits are looked at together. */
-const MAX_TILE = 16;
-/** Most bytes of these rows, so that they stay in a cache of the processor. */
-const TILE_BYTES = 2 ** 20;
 
 /** Room for one layer's keys and values of a whole prompt, and for what all layers pass on. */
 export interface SparseSpace {
@@ -35,7 +31,7 @@ export function laySparse(
   layout: Layout,
 ): SparseSpace {
   const capacity = roundUp(context, SLOT_GROUP);
-  const tile = Math.max(1, Math.min(MAX_TILE, Math.floor(TILE_BYTES / (4 * hparams.nHeads * capacity))));
+  const tile = fittingRows(hparams.nHeads, capacity);
   return Object.freeze({
     cache: layPlain(hparams, types, capacity, layout, layout),
     x: layout.floats(context * hparams.dim),

@@ -12,7 +12,7 @@
  * @module
  */
 import { startTurn, turnIsDue } from "../turn.ts";
-import { decodeStep } from "./decode_step.ts";
+import { decodeToken, decodeTokens } from "./decode_step.ts";
 import type { RunningText } from "./running_text.ts";
 
 /** How long a step waits for a text of the last one, as a share of the time that one took. */
@@ -61,7 +61,7 @@ export class Steps {
   read(text: RunningText, id: number, signal?: AbortSignal): Promise<void> | undefined {
     this.#expected.delete(text);
     const ready = this.#expected.size === 0 && !turnIsDue();
-    if (ready && this.#waiting.size === 0) return this.#step(text, [text], [id]);
+    if (ready && this.#waiting.size === 0) return this.#stepAlone(text, id);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const ticket = { text, id, signal, since: performance.now(), resolve, reject, callOff: () => {} };
     this.#waiting.add(ticket);
@@ -86,27 +86,36 @@ export class Steps {
     });
   }
 
-  /** One step for all that wait. */
+  /** One step for all that wait. @param driver On whose request's CPU time it goes. */
   #stepAll(driver: RunningText): void {
     const tickets = [...this.#waiting];
     this.#waiting.clear();
     this.#expected.clear();
     try {
-      this.#step(driver, tickets.map(({ text }) => text), tickets.map(({ id }) => id));
-      for (const { resolve } of tickets) resolve();
+      const start = performance.now();
+      decodeTokens(tickets.map(({ text }) => text), tickets.map(({ id }) => id));
+      this.#count(driver, start, tickets.length);
+      for (const { text, resolve } of tickets) {
+        this.#expected.add(text);
+        resolve();
+      }
     } catch (error) {
       for (const { reject } of tickets) reject(error);
     }
   }
 
-  /** @param driver On whose request's CPU time it goes. */
-  #step(driver: RunningText, texts: readonly RunningText[], ids: readonly number[]): undefined {
+  #stepAlone(text: RunningText, id: number): undefined {
     const start = performance.now();
-    decodeStep(texts, ids);
+    decodeToken(text, id);
+    this.#count(text, start, 1);
+    this.#expected.add(text);
+  }
+
+  /** Counts a step that began at `start`. @param driver On whose request's CPU time it went. */
+  #count(driver: RunningText, start: number, nTokens: number): void {
     driver.holdCpuWarning();
     this.#stepMs = performance.now() - start || STILL_STEP_MS;
     this.#steps++;
-    this.#tokens += ids.length;
-    for (const text of texts) this.#expected.add(text);
+    this.#tokens += nTokens;
   }
 }

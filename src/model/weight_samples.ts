@@ -5,11 +5,9 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import type { TensorInfo, TensorSink } from "../gguf/mod.ts";
-
-/** Pieces of each tensor that are looked at, evenly spread, and the bytes of one. */
-const SAMPLES = 8;
-const SAMPLE_BYTES = 32;
+import { SAMPLE_BYTES, samplesOf } from "../snapshot/samples.ts";
 
 /** Passes tensors on to another sink and keeps samples of their bytes as the file has them. */
 export class WeightSamples implements TensorSink {
@@ -18,15 +16,13 @@ export class WeightSamples implements TensorSink {
   constructor(private readonly sink: TensorSink) {}
 
   write(tensor: TensorInfo, offsetInTensor: number, bytes: Uint8Array): void {
-    const size = Math.min(SAMPLE_BYTES, tensor.bytes);
-    const end = offsetInTensor + bytes.length;
-    for (let i = 0; i < SAMPLES; i++) {
-      const start = Math.floor((tensor.bytes - size) * i / (SAMPLES - 1));
-      const [from, to] = [Math.max(start, offsetInTensor), Math.min(start + size, end)];
-      if (from >= to) continue;
+    const behind = offsetInTensor + bytes.length;
+    samplesOf(tensor.bytes).forEach(({ start, end }, i, { length }) => {
+      const [from, to] = [Math.max(start, offsetInTensor), Math.min(end, behind)];
+      if (from >= to) return;
       const sample = bytes.subarray(from - offsetInTensor, to - offsetInTensor);
-      this.#of(tensor.name).set(sample, i * SAMPLE_BYTES + from - start);
-    }
+      this.#of(tensor.name, length).set(sample, i * SAMPLE_BYTES + from - start);
+    });
     this.sink.write(tensor, offsetInTensor, bytes);
   }
 
@@ -40,11 +36,11 @@ export class WeightSamples implements TensorSink {
     for (const name of [...this.#samples.keys()].sort()) {
       hash.update(new TextEncoder().encode(`\n${name}\n`)).update(this.#samples.get(name)!);
     }
-    return Array.from(hash.digest(), (byte) => byte.toString(16).padStart(2, "0")).join("");
+    return bytesToHex(hash.digest());
   }
 
-  #of(name: string): Uint8Array {
-    const known = this.#samples.get(name) ?? new Uint8Array(SAMPLES * SAMPLE_BYTES);
+  #of(name: string, nSamples: number): Uint8Array {
+    const known = this.#samples.get(name) ?? new Uint8Array(nSamples * SAMPLE_BYTES);
     this.#samples.set(name, known);
     return known;
   }

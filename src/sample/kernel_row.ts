@@ -36,6 +36,7 @@ export class KernelRow implements LogitsRow {
   readonly #row: Float32Array;
   readonly #ids: Uint32Array;
   readonly #values: Float32Array;
+  #top: TopLogits;
   /** The same bytes as the values, for counts. */
   readonly #countSpace: Words;
   readonly #counts: Uint32Array;
@@ -52,6 +53,7 @@ export class KernelRow implements LogitsRow {
     this.#row = arena.floats(logits).subarray(0, nVocab);
     this.#ids = arena.words(space.ids);
     this.#values = arena.floats(space.values);
+    this.#top = { ids: this.#ids, values: this.#values };
     this.#countSpace = Object.freeze({
       kind: "u32",
       offset: space.values.offset,
@@ -62,16 +64,20 @@ export class KernelRow implements LogitsRow {
   }
 
   argmax(): number {
-    return this.#kernels.argmax(this.#logits, this.nVocab);
+    return this.#kernels.logits.argmax(this.#logits, this.nVocab);
   }
 
   top(k: number): TopLogits {
-    this.#kernels.topk(this.#space.ids, this.#space.values, this.#logits, this.nVocab, k);
-    return { ids: this.#ids.subarray(0, k), values: this.#values.subarray(0, k) };
+    this.#kernels.logits.topk(this.#space.ids, this.#space.values, this.#logits, this.nVocab, k);
+    // A generation mostly asks for as many again.
+    if (this.#top.ids.length !== k) {
+      this.#top = { ids: this.#ids.subarray(0, k), values: this.#values.subarray(0, k) };
+    }
+    return this.#top;
   }
 
   logSumExp(): number {
-    return this.#kernels.logSumExp(this.#logits, this.nVocab);
+    return this.#kernels.logits.logSumExp(this.#logits, this.nVocab);
   }
 
   scale(factor: number): void {
@@ -80,14 +86,14 @@ export class KernelRow implements LogitsRow {
 
   add(ids: ArrayLike<number>, values: ArrayLike<number>): void {
     this.#inPieces(ids, values, this.#values, (n) => {
-      this.#kernels.addAt(this.#logits, this.#space.ids, this.#space.values, n);
+      this.#kernels.logits.addAt(this.#logits, this.#space.ids, this.#space.values, n);
     });
   }
 
   penalize(ids: ArrayLike<number>, counts: ArrayLike<number>, penalties: Penalties): void {
     const { repetition, frequency, presence } = penalties;
     this.#inPieces(ids, counts, this.#counts, (n) => {
-      this.#kernels.penalize(
+      this.#kernels.logits.penalize(
         this.#logits,
         this.#space.ids,
         this.#countSpace,
@@ -100,7 +106,7 @@ export class KernelRow implements LogitsRow {
   }
 
   keep(): void {
-    this.#kernels.keep(this.#logits, this.#space.mask, this.nVocab);
+    this.#kernels.logits.keep(this.#logits, this.#space.mask, this.nVocab);
   }
 
   view(): Float32Array {

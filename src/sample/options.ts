@@ -19,7 +19,7 @@ export interface SamplingOptions {
   readonly topP?: number;
   /** Draw among the tokens at least this many times as likely as the best one, in [0, 1]; default 0. */
   readonly minP?: number;
-  /** Makes tokens of prompt and reply less likely by this factor on their logit, above 0; 1 (default) = not. */
+  /** Makes tokens of prompt and reply less likely by this factor on their logit, 0.01 … 100; 1 (default) = not. */
   readonly repetitionPenalty?: number;
   /** Subtracted from a token's logit per occurrence in prompt and reply, -100 … 100; default 0. */
   readonly frequencyPenalty?: number;
@@ -92,7 +92,7 @@ export function completeSampling(options: SamplingOptions, nVocab: number): Samp
   );
   require("topP", topP > 0 && topP <= 1, "above 0 and at most 1");
   require("minP", minP >= 0 && minP <= 1, "0 … 1");
-  require("repetitionPenalty", repetitionPenalty > 0 && repetitionPenalty < Infinity, "a number above 0");
+  require("repetitionPenalty", repetitionPenalty >= 0.01 && repetitionPenalty <= 100, "0.01 … 100");
   require("frequencyPenalty", Math.abs(frequencyPenalty) <= 100, "-100 … 100");
   require("presencePenalty", Math.abs(presencePenalty) <= 100, "-100 … 100");
   require("seed", Number.isSafeInteger(seed) && seed >= 0, "an integer in 0 … 2^53 - 1");

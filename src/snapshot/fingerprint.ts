@@ -4,8 +4,10 @@
  * @module
  */
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import type { Hparams } from "../hparams.ts";
 import type { Matrix } from "../memory/handles.ts";
+import { samplesOf } from "./samples.ts";
 
 /** Where a run of rows of a tensor lies; a matrix is in the kernels' layout. */
 export interface FingerprintPart {
@@ -25,10 +27,6 @@ export interface FingerprintSource {
   readonly memory: Uint8Array;
 }
 
-/** Pieces of each tensor that are looked at, evenly spread, and the bytes of one. */
-const SAMPLES = 8;
-const SAMPLE_BYTES = 32;
-
 /** Bytes of tokens that are digested at once. */
 const BATCH_BYTES = 2 ** 16;
 
@@ -44,14 +42,12 @@ export function fingerprint({ hparams, parts, vocabulary, memory }: FingerprintS
     for (const { offset, bytes, matrix } of pieces) {
       const shape = matrix === null ? "vector" : `${matrix.type} ${matrix.nRows}x${matrix.nCols}`;
       hash.update(encoder.encode(`\n${name} ${bytes} ${shape}\n`));
-      const size = Math.min(SAMPLE_BYTES, bytes);
-      for (let i = 0; i < SAMPLES; i++) {
-        const start = offset + Math.floor((bytes - size) * i / (SAMPLES - 1));
-        hash.update(memory.subarray(start, start + size));
+      for (const { start, end } of samplesOf(bytes)) {
+        hash.update(memory.subarray(offset + start, offset + end));
       }
     }
   }
-  return hex(hash.digest());
+  return bytesToHex(hash.digest());
 }
 
 /** All tokens one behind the other, each after its length. */
@@ -82,8 +78,4 @@ export function canonical(value: unknown): string {
         ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => a < b ? -1 : 1))
         : inner,
   );
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -5,6 +5,7 @@
  */
 import type { KeeperState } from "../cache/cache_keeper.ts";
 import type { CachePlan } from "../cache/cache_plan.ts";
+import { isCount } from "../count.ts";
 import { SnapshotError } from "../error.ts";
 
 /** Tokens that a KV head of a layer can hold between two calls, with room for the next chunk. */
@@ -43,9 +44,4 @@ export function readKeeperState(found: unknown, { policy, mostSlots }: CachePlan
     );
   });
   return { step: step!, peak: peak!, budgets };
-}
-
-/** Whether a value is a whole number that fits 32 bits. */
-export function isCount(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
 }

@@ -1,9 +1,10 @@
 import { sha256 } from "@noble/hashes/sha2";
 import type { KeeperState } from "../cache/cache_keeper.ts";
+import { isCount } from "../count.ts";
 import { SnapshotError } from "../error.ts";
 import { type Binding, checkBinding } from "./binding.ts";
 import { DIGEST_BYTES, PREFIX_BYTES, readHead, readPrefix } from "./format.ts";
-import { isCount, readKeeperState } from "./keeper_state.ts";
+import { readKeeperState } from "./keeper_state.ts";
 import type { OpenSection, Section, SequenceState, UsedSlots } from "./section.ts";
 
 /** What a snapshot is restored to. */

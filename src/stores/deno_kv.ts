@@ -38,14 +38,14 @@ export interface DenoKv {
 }
 
 /** What is known of one conversation. */
-interface Record {
+interface Versions {
   readonly current: { readonly version: string; readonly count: number } | null;
   readonly writing: readonly string[];
   /** To be deleted. */
   readonly dead: readonly string[];
 }
 
-const NOTHING: Record = { current: null, writing: [], dead: [] };
+const NOTHING: Versions = { current: null, writing: [], dead: [] };
 
 /** Bytes of a value, its own framing aside. */
 const VALUE_BYTES = 60 * 2 ** 10;
@@ -108,19 +108,21 @@ class KvSession {
     await this.#sweep();
   }
 
-  async *#chunks({ version, count }: NonNullable<Record["current"]>): AsyncGenerator<Uint8Array> {
+  async *#chunks({ version, count }: NonNullable<Versions["current"]>): AsyncGenerator<Uint8Array> {
     for (let i = 0; i < count; i += GET_AT_ONCE) {
       const keys = Array.from(
         { length: Math.min(GET_AT_ONCE, count - i) },
         (_, j) => [...this.key, version, i + j],
       );
       for (const { value } of await this.kv.getMany(keys)) {
-        if (value instanceof Uint8Array) yield value;
-        else {throw new SnapshotError(
+        if (!(value instanceof Uint8Array)) {
+          throw new SnapshotError(
             `session ${String(this.key.at(-1))}`,
             "replaced while it was read",
             "one to be read",
-          );}
+          );
+        }
+        yield value;
       }
     }
   }
@@ -148,15 +150,15 @@ class KvSession {
     }));
   }
 
-  async #read(): Promise<Record> {
-    return (await this.kv.get(this.key)).value as Record | null ?? NOTHING;
+  async #read(): Promise<Versions> {
+    return (await this.kv.get(this.key)).value as Versions | null ?? NOTHING;
   }
 
   /** Changes the record in one transaction, tried again when somebody was faster. */
-  async #change(change: (record: Record) => Record | undefined): Promise<void> {
+  async #change(change: (record: Versions) => Versions | undefined): Promise<void> {
     for (;;) {
       const { key, value, versionstamp } = await this.kv.get(this.key);
-      const changed = change(value as Record | null ?? NOTHING);
+      const changed = change(value as Versions | null ?? NOTHING);
       if (changed === undefined) return;
       const atomic = this.kv.atomic().check({ key, versionstamp });
       const empty = changed.current === null && changed.writing.length + changed.dead.length === 0;
@@ -167,7 +169,7 @@ class KvSession {
 }
 
 /** All versions of a record but one. */
-function theDead({ current, writing, dead }: Record, living?: string): string[] {
+function theDead({ current, writing, dead }: Versions, living?: string): string[] {
   return [...dead, ...writing, ...(current === null ? [] : [current.version])]
     .filter((version) => version !== living);
 }

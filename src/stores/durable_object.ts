@@ -5,6 +5,7 @@
  * @module
  */
 import { SnapshotError } from "../error.ts";
+import { identityStream } from "../runtime/identity_stream.ts";
 import { checkSessionId, chunksOf, type SessionStore } from "./store.ts";
 
 /** What is needed of a binding of Durable Objects. */
@@ -69,13 +70,6 @@ export function durableObjectSessions(namespace: SessionNamespace): SessionStore
     },
   };
 }
-
-/** Of workerd: a write has ended when its bytes have been read, so that their buffer is free again. */
-interface WorkerGlobals {
-  IdentityTransformStream: new () => TransformStream<Uint8Array, Uint8Array>;
-}
-
-const identityStream = () => new (globalThis as unknown as WorkerGlobals).IdentityTransformStream();
 
 /** @returns How many bytes have been sent. */
 async function send(

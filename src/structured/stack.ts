@@ -9,6 +9,7 @@
  *
  * @module
  */
+
 /** One thing to come. */
 export interface Item {
   /** Takes a byte if it can: adds what is to come then to `out`. `at` is the stack that it is the top of. */

@@ -9,7 +9,9 @@ import type { Metadata } from "../gguf/metadata.ts";
 
 /** One message. Templates may read further fields, such as `tool_calls`. */
 export interface ChatMessage {
+  /** `system`, `user`, `assistant`, or whatever else the template knows. */
   readonly role: string;
+  /** Text, where the template asks for nothing else. */
   readonly content?: unknown;
   readonly [field: string]: unknown;
 }
@@ -20,13 +22,15 @@ export interface ChatOptions {
   readonly addGenerationPrompt?: boolean;
   /** Function descriptions, as JSON schema, for models that call tools. */
   readonly tools?: readonly unknown[];
+  /** Jinja template in place of the file's own. */
+  readonly template?: string;
 }
 
 const TEMPLATE = "tokenizer.chat_template";
 
 /**
- * The prompt for these messages. It holds control tokens as text: encode it with
- * `{ parseSpecial: true, addSpecial: false }`, since templates write BOS themselves.
+ * The prompt for these messages as text. It holds control tokens as text: {@link chatPrompt} gives its ids.
+ *
  * @throws {GgufError} When the file has no chat template, or one that can't be parsed.
  * @throws {OptionError} When the template refuses the messages, for example for roles that don't take turns.
  *
@@ -43,11 +47,11 @@ const TEMPLATE = "tokenizer.chat_template";
 export function applyChatTemplate(
   metadata: Metadata,
   messages: readonly ChatMessage[],
-  { addGenerationPrompt = true, tools }: ChatOptions = {},
+  { addGenerationPrompt = true, tools, template: given }: ChatOptions = {},
 ): string {
   const forTools = `${TEMPLATE}.tool_use`;
   const key = tools && metadata.has(forTools) ? forTools : TEMPLATE;
-  const template = parse(metadata, key);
+  const template = given === undefined ? parse(metadata, key) : parseGiven(given);
   const values = {
     messages,
     add_generation_prompt: addGenerationPrompt,
@@ -76,6 +80,14 @@ function parse(metadata: Metadata, key: string): Template {
     return new Template(text);
   } catch (error) {
     throw new GgufError(`chat template can't be parsed: ${messageOf(error)}`, key, metadata.offset(key));
+  }
+}
+
+function parseGiven(template: string): Template {
+  try {
+    return new Template(template);
+  } catch (error) {
+    throw new OptionError("template", template, `one that can be parsed: ${messageOf(error)}`);
   }
 }
 

@@ -39,7 +39,7 @@ const MODELS: Readonly<Record<string, { kind: TokenizerKind; writing: TokenWriti
 };
 
 /** Tokens that are searched for at every place of a text are at most this long, so that a search has a bound. */
-export const MAX_SEARCHED_BYTES = 1024;
+const MAX_SEARCHED_BYTES = 1024;
 
 /** A fault of the file under a key. */
 export function fault(metadata: Metadata, key: string, message: string): GgufError {

@@ -2,15 +2,8 @@ import { assert, assertEquals } from "@std/assert";
 import { openGradients } from "../../src/calibrate/gradients/open.ts";
 import { passWindow } from "../../src/calibrate/gradients/passes.ts";
 import { calibrationModule } from "../../src/runtime/calibration_module.ts";
-import { openSource } from "../../src/runtime/open_source.ts";
-import { goldenFloats, goldenJson, goldenPacked, largestDifference } from "../golden/golden.ts";
-
-/** A model of tests/golden/arch/. */
-interface Case {
-  name: string;
-  ids: number[];
-  context?: number;
-}
+import { ARCH_CASES, archSource } from "../golden/arch.ts";
+import { goldenFloats, goldenJson, largestDifference } from "../golden/golden.ts";
 
 interface Gradients {
   readonly positions: number[];
@@ -22,17 +15,18 @@ const TOLERANCE = 2e-4;
 
 const { positions, losses } = await goldenJson<Gradients>("arch/gradients.json");
 
-for (const { name, ids } of await goldenJson<Case[]>("arch/cases.json")) {
+for (const golden of ARCH_CASES) {
+  const { name, ids } = golden;
   Deno.test(`${name}: gradients of keys and values are those of PyTorch`, async () => {
-    const golden = await goldenFloats(`arch/${name}.gradients`);
-    const model = await openGradients(openSource(await goldenPacked(`arch/${name}.gguf.gz`)), {
+    const gradients = await goldenFloats(`arch/${name}.gradients`);
+    const model = await openGradients(await archSource(golden), {
       kernels: calibrationModule,
       channels: 4,
       window: ids.length,
     });
     const { space: { trace: { dk, dv } }, net: { kernels, hparams } } = model;
     const { nKvHeads, headDim, valueDim } = hparams;
-    const rms = Math.sqrt(golden.reduce((sum, x) => sum + x * x, 0) / golden.length);
+    const rms = Math.sqrt(gradients.reduce((sum, x) => sum + x * x, 0) / gradients.length);
     const rowBytes = [4 * nKvHeads * headDim, 4 * nKvHeads * valueDim];
     const layerFloats = positions.length * (rowBytes[0] + rowBytes[1]) / 4;
     let worst = 0;
@@ -42,7 +36,7 @@ for (const { name, ids } of await goldenJson<Case[]>("arch/cases.json")) {
           ...new Float32Array(kernels.buffer, offset + position * rowBytes[part], rowBytes[part] / 4),
         ])
       );
-      const wanted = golden.subarray(layer * layerFloats, (layer + 1) * layerFloats);
+      const wanted = gradients.subarray(layer * layerFloats, (layer + 1) * layerFloats);
       worst = Math.max(worst, largestDifference(new Float32Array(found), wanted) / rms);
     };
     const loss = await passWindow(model, ids, true, { visit });

@@ -13,7 +13,7 @@ import { openSource } from "../../src/runtime/open_source.ts";
 import { BUNDLED, LONG_TEXT } from "../generate/bundled.ts";
 import { GgmlType } from "../../src/gguf/mod.ts";
 import type { WriteTensor } from "../gguf/writer.ts";
-import { goldenJson, goldenPacked } from "../golden/golden.ts";
+import { ARCH_CASES, archSource } from "../golden/arch.ts";
 import { noise, TINY, tinyModel } from "../model/tiny_model.ts";
 
 /** A push of all keys, or values, of one layer along some direction. */
@@ -76,10 +76,9 @@ const NAMES = ["qwen3", "gemma2", "gptneox", "falcon-7b", "mpt-6-heads"];
 
 for (const name of NAMES) {
   Deno.test(`${name}: the loss changes along any direction of keys or values as the gradient says`, async () => {
-    const cases = await goldenJson<{ name: string; ids: number[] }[]>("arch/cases.json");
-    const ids = cases.find((model) => model.name === name)!.ids;
-    const source = openSource(await goldenPacked(`arch/${name}.gguf.gz`));
-    const model = await openGradients(source, {
+    const golden = ARCH_CASES.find((golden) => golden.name === name)!;
+    const { ids } = golden;
+    const model = await openGradients(await archSource(golden), {
       kernels: calibrationModule,
       channels: 4,
       window: ids.length,

@@ -15,16 +15,16 @@ const [x, y, ids, values] = [layout.floats(64), layout.floats(16), layout.words(
 Deno.test("wrappers refuse buffers that are too short and name kernel and argument", () => {
   assertThrows(() => kernels.add(y, x, 17), KernelError, "add: out does not fit");
   assertThrows(() => kernels.rmsnorm(y, x, y, 2, 1e-5), KernelError, "rmsnorm: out");
-  assertThrows(() => kernels.topk(ids, values, x, 64, 9), KernelError, "topk");
-  assertThrows(() => kernels.read(y, 16), KernelError, "read_f32");
+  assertThrows(() => kernels.logits.topk(ids, values, x, 64, 9), KernelError, "topk");
+  assertThrows(() => kernels.logits.read(y, 16), KernelError, "read_f32");
 });
 
 Deno.test("wrappers call the kernels with what they were given", () => {
   arena.floats(x).set(Float32Array.from({ length: 64 }, (_, i) => i));
   arena.floats(y).fill(1);
   kernels.add(x, y, 16);
-  assertEquals(kernels.read(x, 15), 16);
-  kernels.topk(ids, values, x, 64, 2);
+  assertEquals(kernels.logits.read(x, 15), 16);
+  kernels.logits.topk(ids, values, x, 64, 2);
   assertEquals([...arena.words(ids).subarray(0, 2)], [63, 62]);
-  assertEquals(kernels.argmax(x, 64), 63);
+  assertEquals(kernels.logits.argmax(x, 64), 63);
 });

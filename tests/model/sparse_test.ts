@@ -1,13 +1,11 @@
 /** Prompts whose attention is computed of and over the tokens alone that matter. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { OptionError } from "../../src/error.ts";
-import { loadModel, type LoadOptions } from "../../src/model/engine.ts";
+import type { LoadOptions } from "../../src/model/engine.ts";
 import { scoreContinuation } from "../../src/model/continuation.ts";
-import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
-import { openSource } from "../../src/runtime/open_source.ts";
 import type { LoadModelOptions } from "../../src/runtime/load_model.ts";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
-import { goldenJson, goldenPacked } from "../golden/golden.ts";
+import { ARCH_CASES, loadArch } from "../golden/arch.ts";
 import { assertClose } from "../policy/golden.ts";
 import { checkGoingOn } from "../snapshot/going_on.ts";
 
@@ -121,22 +119,12 @@ for (const others of ["drop", "demote"]) {
     checkGoingOn({ policy: `zipvl:others=${others},block=16,reserve=128`, budget: 0.6, prefill: "sparse" }));
 }
 
-for (
-  const { name, ids, context } of await goldenJson<{ name: string; ids: number[]; context?: number }[]>(
-    "arch/cases.json",
-  )
-) {
-  Deno.test(`sparse: ${name} reads a prompt in which all tokens matter to the same bits, or is refused`, async () => {
-    const file = await goldenPacked(`arch/${name}.gguf.gz`);
+for (const golden of ARCH_CASES) {
+  Deno.test(`sparse: ${golden.name} reads a prompt in which all tokens matter to the same bits, or is refused`, async () => {
     const run = async (options: Partial<LoadOptions>) => {
-      const model = await loadModel(openSource(file), {
-        kernels: kernelModule,
-        context,
-        chunk: 8,
-        ...options,
-      });
+      const model = await loadArch(golden, { chunk: 8, ...options });
       const sequence = model.sequence();
-      await sequence.prefill(ids);
+      await sequence.prefill(golden.ids);
       const logits = sequence.logits().slice();
       assertEquals(model.brokenGuards(), []);
       model.dispose();

@@ -1,9 +1,7 @@
 /** Policies on every architecture: rotary, learned and ALiBi positions, grouped heads, windows, soft caps. */
 import { assert, assertEquals } from "@std/assert";
-import { loadModel, type LoadOptions } from "../../src/model/engine.ts";
-import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
-import { openSource } from "../../src/runtime/open_source.ts";
-import { goldenJson, goldenPacked } from "../golden/golden.ts";
+import type { LoadOptions } from "../../src/model/engine.ts";
+import { ARCH_CASES, loadArch } from "../golden/arch.ts";
 
 const POLICIES = [
   "window",
@@ -15,20 +13,11 @@ const POLICIES = [
   "random",
 ];
 
-for (
-  const { name, ids, context } of await goldenJson<{ name: string; ids: number[]; context?: number }[]>(
-    "arch/cases.json",
-  )
-) {
+for (const golden of ARCH_CASES) {
+  const { name, ids } = golden;
   Deno.test(`${name}: every policy runs, and with a budget of the whole text changes no bit`, async () => {
-    const file = await goldenPacked(`arch/${name}.gguf.gz`);
     const run = async (options: Partial<LoadOptions>) => {
-      const model = await loadModel(openSource(file), {
-        kernels: kernelModule,
-        context,
-        chunk: 8,
-        ...options,
-      });
+      const model = await loadArch(golden, { chunk: 8, ...options });
       const sequence = model.sequence();
       await sequence.prefill(ids.slice(0, -4));
       for (const id of ids.slice(-4)) sequence.decode(id);

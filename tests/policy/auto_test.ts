@@ -12,24 +12,28 @@ async function cacheOf(options: PlanOptions) {
   const model = await loadModel(BUNDLED, options);
   const report = model.sequence().cache();
   const reason = model.plan.automatic?.reason ?? "";
+  const { k: keys } = model.plan.kvType;
   model.dispose();
-  return { ...report, reason };
+  return { ...report, keys, reason };
 }
 
-Deno.test("auto keeps every token while that fits, then in 4 bits, then key tokens, and never passes the bytes", async () => {
+Deno.test("auto keeps every token while that fits, then in 4 bits, then those whose keys differ most, and never passes the bytes", async () => {
   const full = await cacheOf({ context: 1024 });
-  const fourBits = await cacheOf({ context: 1024, storage: "kivi:bits=4" });
-  assert(fourBits.bytes < full.bytes);
+  const byChannel = await cacheOf({ context: 1024, storage: "kivi:bits=4" });
+  const byBlock = await cacheOf({ context: 1024, kvType: "q4_0" });
+  assert(byBlock.bytes < byChannel.bytes && byChannel.bytes < full.bytes);
   for (
-    const [bytes, policy, storage] of [
-      [full.bytes + 4096, "full", "plain"],
-      [full.bytes - 4096, "full", "kivi"],
-      [fourBits.bytes - 4096, "keyformer", "plain"],
-      [fourBits.bytes / 2, "keyformer", "plain"],
+    const [bytes, kvType, policy, storage, types] of [
+      [full.bytes + 4096, undefined, "full", "plain", "q8_0"],
+      [full.bytes - 4096, undefined, "full", "kivi", "q8_0"],
+      [byChannel.bytes - 4096, undefined, "full", "plain", "q4_0"],
+      [byBlock.bytes - 4096, undefined, "keydiff", "plain", "q4_0"],
+      [byBlock.bytes / 4, undefined, "keydiff", "plain", "q4_0"],
+      [byChannel.bytes - 4096, "q8_0", "keydiff", "plain", "q8_0"],
     ] as const
   ) {
-    const chosen = await cacheOf(auto(`${Math.floor(bytes)}B`));
-    assertEquals([chosen.policy, chosen.storage], [policy, storage]);
+    const chosen = await cacheOf(auto(`${Math.floor(bytes)}B`, { kvType }));
+    assertEquals([chosen.policy, chosen.storage, chosen.keys], [policy, storage, types]);
     assert(chosen.bytes <= bytes);
     assertStringIncludes(chosen.reason, "MB of");
   }

@@ -4,23 +4,16 @@ import { OptionError } from "../../src/error.ts";
 import { loadModel } from "../../src/runtime/load_model.ts";
 import { BUNDLED } from "../generate/bundled.ts";
 import { checkGoingOn } from "../snapshot/going_on.ts";
-import { goldenFloats, goldenJson, goldenPacked, largestDifference } from "../golden/golden.ts";
+import { ARCH_CASES, archLogits, loadArch } from "../golden/arch.ts";
+import { largestDifference } from "../golden/golden.ts";
 
-interface Case {
-  readonly name: string;
-  readonly nVocab: number;
-  readonly ids: number[];
-  readonly positions: number[];
-  readonly context?: number;
-}
-
-for (const { name, nVocab, ids, positions, context } of await goldenJson<Case[]>("arch/cases.json")) {
+for (const golden of ARCH_CASES) {
+  const { name, ids, positions } = golden;
   Deno.test(`${name}: while nothing has left, compact positions give the logits of transformers`, async () => {
-    const golden = await goldenFloats(`arch/${name}.logits`);
-    const file = await goldenPacked(`arch/${name}.gguf.gz`);
-    const options = { policy: "window", budget: ids.length + 1, positions: "compact", context } as const;
+    const wanted = await archLogits(golden);
+    const options = { policy: "window", budget: ids.length + 1, positions: "compact" } as const;
     for (const binary of ["simd128", "relaxed"] as const) {
-      const load = () => loadModel(file, { kvType: "f32", chunk: 8, binary, ...options });
+      const load = () => loadArch(golden, { kvType: "f32", chunk: 8, binary, ...options });
       if (name === "gpt2" || name.startsWith("cerebras")) {
         await assertRejects(load, OptionError, "learned positions");
         continue;
@@ -32,10 +25,7 @@ for (const { name, nVocab, ids, positions, context } of await goldenJson<Case[]>
         sequence.decode(ids[i]);
         const row = positions.indexOf(i);
         if (row < 0) continue;
-        const apart = largestDifference(
-          sequence.logits(),
-          golden.subarray(row * nVocab, (row + 1) * nVocab),
-        );
+        const apart = largestDifference(sequence.logits(), wanted[row]);
         assert(apart < 1e-4, `position ${i}: logits differ by ${apart}`);
       }
       model.dispose();

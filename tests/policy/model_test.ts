@@ -2,9 +2,11 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fading } from "../../examples/own_policy.ts";
 import { OptionError } from "../../src/error.ts";
 import { generate } from "../../src/generate.ts";
+import type { LayerCache } from "../../src/memory/handles.ts";
 import type { PlanOptions } from "../../src/model/plan.ts";
 import { scoreContinuation } from "../../src/model/continuation.ts";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
+import { assertPlanned } from "./planned.ts";
 
 const NAMES = [
   "window",
@@ -65,15 +67,46 @@ Deno.test("a prompt longer than the cache streams through it, and the report tel
       assert(Math.abs(mean * read - held) < 2, `${policy}: ${mean * read} slots held, ${held} expected`);
       assert(report.kept.every(({ min, mean, max }) => min <= mean && mean <= max && max <= 1));
       assert(report.usedBytes <= report.bytes);
-      const region = (name: string) => model.plan.regions.find((region) => region.name === name)?.bytes ?? 0;
-      const allocated = region("kv") + region("slots") + region("policy");
-      assert(
-        allocated - report.bytes >= 0 && allocated - report.bytes < 256,
-        "the plan holds what is reported",
-      );
-      assertEquals(model.brokenGuards(), []);
+      assertPlanned(model, report);
       model.dispose();
     }
+  }
+});
+
+Deno.test("bytes in use grow from what is there without a token to all that are allocated", async () => {
+  // What each has beside its slots: nothing, rings of exact tokens, clusters.
+  for (
+    const [system, beside] of [
+      [{}, () => 0],
+      [{ storage: "kivi:recent=32" }, ({ codec }: LayerCache) => 4 * codec!.length],
+      [
+        { read: "squeezed:window=16" },
+        ({ state }: LayerCache) => Object.values(state!).reduce((sum, { length }) => sum + 4 * length, 0),
+      ],
+    ] as const
+  ) {
+    const model = await loadBundled({ ...system, context: 256, chunk: 32 });
+    const sequence = model.sequence();
+    const layers = model.plan.sequences[0].cache;
+    const scratch = Object.values(layers[0].scratch ?? {}).reduce((sum, { length }) => sum + 4 * length, 0);
+    const fixed = scratch + layers.reduce((sum, cache) => sum + beside(cache), 0);
+    const { bytes, usedBytes } = sequence.cache();
+    // Headers of slots, and what rounding to 16 bytes adds.
+    const slack = 64 * 4 * layers.length;
+    assert(
+      usedBytes >= fixed && usedBytes <= fixed + slack,
+      `${usedBytes} of nothing, ${fixed} beside slots`,
+    );
+    let before = usedBytes;
+    const ids = model.tokenizer.encode(LONG_TEXT).slice(0, 256);
+    for (let start = 0; start < ids.length; start += 32) {
+      await sequence.prefill(ids.slice(start, start + 32));
+      const after = sequence.cache().usedBytes;
+      assert(after > before);
+      before = after;
+    }
+    assertEquals(before, bytes);
+    model.dispose();
   }
 });
 

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { readBudget } from "../../src/cache/budget.ts";
+import { layCaches } from "../../src/cache/cache_layout.ts";
 import {
   budgetAt,
   type CacheOptions,
-  layCaches,
+  type CachePlan,
   layerBudgets,
   planCache,
 } from "../../src/cache/cache_plan.ts";
@@ -129,25 +130,39 @@ Deno.test("a budget in bytes is what the cache of a sequence takes at most", () 
       assert(bytes <= budget && bytes > budget - 4 * 33 * slot, `${policy}: ${bytes} of ${budget}`);
     }
   }
+  const fixed = perLayer(readPolicy("h2o")!, () => 64);
+  assertEquals(plan({ policy: fixed, budget: "1MB" }).capacities, [96, 96, 96, 96]);
   assertEquals(readBudget("1.5 KiB"), { unit: "bytes", value: 1536 });
   assertEquals(readBudget("1"), { unit: "share", value: 1 });
 });
 
 Deno.test("a budget in bytes counts what lies beside the slots, whatever the system", () => {
-  for (const contract of CONTRACTS) {
-    const { policy, options: { calibration, ...axes } = {} } = contract;
-    if (policy === "full" || calibration !== undefined || axes.prefill === "whole") continue;
-    // Everything stays: the budget is how many tokens matter.
-    if (policy.includes("demote")) continue;
-    const budget = 600e3;
-    const planned = plan({ policy, ...axes, budget: `${budget}B` });
-    const layout = new Layout(0);
-    layCaches(planned, layout, layout);
-    const slots = planned.capacities.reduce((a, b) => a + b, 0);
-    const bytes = layout.bytes + 4 * planned.scoreRows * slots;
-    assert(bytes <= budget, `${nameOf(contract)}: ${bytes} of ${budget}`);
+  // Slots for a chunk are more than all others, or fewer.
+  for (const chunk of [16, 96]) {
+    for (const contract of CONTRACTS) {
+      const { policy, options: { calibration, ...axes } = {} } = contract;
+      if (policy === "full" || calibration !== undefined || axes.prefill === "whole") continue;
+      // Everything stays: the budget is how many tokens matter.
+      if (policy.includes("demote")) continue;
+      const budget = 600e3;
+      const planned = planCache(hparams, Q8, { policy, ...axes, budget: `${budget}B` }, chunk, 1000);
+      const bytes = laidBytes(planned);
+      assert(bytes <= budget, `${nameOf(contract)}, chunks of ${chunk}: ${bytes} of ${budget}`);
+      const { budget: { value } } = planned;
+      if (planned.capacities.some((slots) => slots === 1024)) continue;
+      const more = planCache(hparams, Q8, { policy, ...axes, budget: value + 33 }, chunk, 1000);
+      assert(laidBytes(more) > budget, `${nameOf(contract)}, chunks of ${chunk}: room for more`);
+    }
   }
 });
+
+/** Bytes of a sequence's caches, counted handle by handle. */
+function laidBytes(planned: CachePlan): number {
+  const layout = new Layout(0);
+  layCaches(planned, layout, layout);
+  const rows = planned.policy?.shared ? [planned.capacities[0]] : planned.capacities;
+  return layout.bytes + 4 * planned.scoreRows * rows.reduce((a, b) => a + b);
+}
 
 Deno.test("a head under AdaKV may keep a multiple of the budget, which is allocated and counted", () => {
   const cap = (cap: number, more: CacheOptions = {}) =>

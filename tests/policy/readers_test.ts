@@ -7,12 +7,10 @@ import { generate } from "../../src/generate.ts";
 import { type GgufValue, Metadata } from "../../src/gguf/metadata.ts";
 import type { Hparams } from "../../src/hparams.ts";
 import { declaredAnchors } from "../../src/model/declared_anchors.ts";
-import { loadModel, type LoadOptions } from "../../src/model/engine.ts";
+import type { LoadOptions } from "../../src/model/engine.ts";
 import { writeClasses } from "../../src/model/token_classes.ts";
-import { kernelModule } from "../../src/runtime/kernel_modules_deno.ts";
-import { openSource } from "../../src/runtime/open_source.ts";
 import { loadBundled, LONG_TEXT } from "../generate/bundled.ts";
-import { goldenJson, goldenPacked } from "../golden/golden.ts";
+import { ARCH_CASES, loadArch } from "../golden/arch.ts";
 
 const SQUEEZED = "squeezed:window=32,share=0.1,rho=0.8";
 
@@ -115,13 +113,9 @@ Deno.test("separators and anchors thin the cache to what the report tells", asyn
   assert(sepllm.slots <= 64 && sepllm.slots >= 32 + 4);
 });
 
-for (
-  const { name, ids, context } of await goldenJson<{ name: string; ids: number[]; context?: number }[]>(
-    "arch/cases.json",
-  )
-) {
+for (const golden of ARCH_CASES) {
+  const { name, ids } = golden;
   Deno.test(`${name}: readers run or are refused by name`, async () => {
-    const file = await goldenPacked(`arch/${name}.gguf.gz`);
     for (
       const system of [
         { read: "quest:tokens=4,page=4,dense=0" },
@@ -131,8 +125,7 @@ for (
         { policy: "k_center:recent=4,reserve=64", budget: 8 },
       ]
     ) {
-      const load = () => loadModel(openSource(file), { kernels: kernelModule, context, chunk: 8, ...system });
-      const model = await load().catch((error) => {
+      const model = await loadArch(golden, { chunk: 8, ...system }).catch((error) => {
         assert(error instanceof UnsupportedModelError && system.policy === "subgen", String(error));
       });
       if (model === undefined) continue;

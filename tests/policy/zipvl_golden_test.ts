@@ -52,7 +52,7 @@ Deno.test({ name: "zipvl: mass, tokens and outputs are the golden ones", ignore:
     });
     rig.arena.words(positions).set(v2.important);
     const scale = 1 / Math.sqrt(head_dim);
-    rig.kernels.attend(out, null, lse, q, rig.caches[0], positions, null, rows, heads, scale, 0, 0);
+    rig.kernels.cache.attend(out, null, lse, q, rig.caches[0], positions, null, rows, heads, scale, 0, 0);
     v2.prompt_out_important.forEach((wanted, t) => {
       const got = Array.from({ length: heads }, (_, h) => {
         const start = (t * heads + h) * head_dim;

@@ -1,3 +1,4 @@
+import { sha256 } from "@noble/hashes/sha2";
 import { assertEquals, assertThrows } from "@std/assert";
 import { type Calibration, encodeCalibration, readCalibration } from "../../src/cache/calibration.ts";
 import { layTraining, trainBooks, type TrainingShape } from "../../src/calibrate/train_books.ts";
@@ -53,6 +54,22 @@ async function learn(
   return { books: [...arena.floats(training.books)], rounds: changed.length - 1, arena };
 }
 
+/** Codebooks of keys and of values, as a file of one layer would have them. */
+function calibrationOf({ kv_heads, head_dim, variants }: GoldenFile<Cq>, books: number[]): Calibration {
+  const { channels_per_code: channels, bits } = variants.main.params;
+  return {
+    model: "golden",
+    weights: "golden",
+    nLayers: 1,
+    nKvHeads: kv_heads,
+    headDim: head_dim,
+    valueDim: head_dim,
+    channels,
+    centres: 2 ** bits,
+    books: new Float32Array(books),
+  };
+}
+
 Deno.test({ name: "cq: codebooks, codes and outputs are the golden ones", ignore: !present }, async () => {
   const file = (await golden<GoldenFile<Cq>>("cq.json"))!;
   const { main } = file.variants;
@@ -74,17 +91,7 @@ Deno.test({ name: "cq: codebooks, codes and outputs are the golden ones", ignore
     assertEquals(learned.arena.brokenGuards(), []);
     books.push(...learned.books);
   }
-  const calibration: Calibration = {
-    model: "golden",
-    weights: "golden",
-    nLayers: 1,
-    nKvHeads,
-    headDim: dim,
-    valueDim: dim,
-    channels,
-    centres: 2 ** bits,
-    books: new Float32Array(books),
-  };
+  const calibration = calibrationOf(file, books);
   for (const binary of BINARIES) {
     const rig = await makeRig({
       ...shape(file),
@@ -121,19 +128,9 @@ Deno.test({
 }, async () => {
   const file = (await golden<GoldenFile<Cq>>("cq.json"))!;
   const { main } = file.variants;
-  const { channels_per_code: channels, bits, recent } = main.params;
+  const { channels_per_code: channels, recent } = main.params;
   const [dim, nKvHeads] = [file.head_dim, file.kv_heads];
-  const calibration: Calibration = {
-    model: "golden",
-    weights: "golden",
-    nLayers: 1,
-    nKvHeads,
-    headDim: dim,
-    valueDim: dim,
-    channels,
-    centres: 2 ** bits,
-    books: new Float32Array([...inOrder(main.codebook_k), ...inOrder(main.codebook_v)]),
-  };
+  const calibration = calibrationOf(file, [...inOrder(main.codebook_k), ...inOrder(main.codebook_v)]);
   const slopes = [0.5, 0.125];
   /** A token's key, or value, once it has left the recent ones. */
   const opened = (part: "k" | "v", head: number, token: number) =>
@@ -194,6 +191,15 @@ Deno.test("a calibration comes back from its file; a damaged one, another file a
     assertThrows(() => readCalibration(damaged), OptionError);
   }
   assertThrows(() => readCalibration(bytes.subarray(0, 30)), OptionError);
+  // Whole, but made by somebody else: no JSON, nothing, fewer layers than fit, a size that is none.
+  const json = new TextDecoder().decode(bytes.subarray(16, bytes.indexOf(0x7d, 16) + 1));
+  for (const head of ["{", "null", json.replace('"nLayers":2', '"nLayers":1'), json.replace("16", "-16")]) {
+    const forged = new Uint8Array(bytes.length).fill(0x20);
+    forged.set(bytes.subarray(0, 16));
+    forged.set(new TextEncoder().encode(head), 16);
+    forged.set(sha256(forged.subarray(0, -32)), bytes.length - 32);
+    assertThrows(() => readCalibration(forged), OptionError, "calibration");
+  }
   const rig = { nHeads: 1, nKvHeads: 1, headDim: 8, context: 32, nLayers: 2, calibration: bytes };
   await makeRig({ ...rig, storage: "cq:channels=4" });
   for (

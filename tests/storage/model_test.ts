@@ -8,6 +8,7 @@ import { calibrationModule } from "../../src/runtime/calibration_module.ts";
 import { loadModel } from "../../src/runtime/load_model.ts";
 import { openSource } from "../../src/runtime/open_source.ts";
 import { BUNDLED, loadBundled, LONG_TEXT } from "../generate/bundled.ts";
+import { assertPlanned } from "../policy/planned.ts";
 import { checkGoingOn } from "../snapshot/going_on.ts";
 
 /** Codebooks of few centres, learned in a second or two. */
@@ -59,13 +60,7 @@ Deno.test("every codec reads and goes on with a text at little loss, in the byte
     const sequence = model.sequence();
     const { nll, tokens } = await scoreContinuation(sequence, ids.slice(0, 300), ids.slice(300));
     const report = sequence.cache();
-    const region = (name: string) => model.plan.regions.find((region) => region.name === name)?.bytes ?? 0;
-    const allocated = region("kv") + region("slots") + region("policy");
-    assert(
-      allocated - report.bytes >= 0 && allocated - report.bytes < 256,
-      "the plan holds what is reported",
-    );
-    assertEquals(model.brokenGuards(), []);
+    assertPlanned(model, report);
     model.dispose();
     return { nll: nll / tokens, bytes: report.bytes };
   };

@@ -4,7 +4,7 @@
  * @module
  */
 import type { BudgetRule, BudgetRuleEntry } from "../budget_rule.ts";
-import { findEntry, readValues } from "../policies/params.ts";
+import { findEntry, readValues } from "../named.ts";
 import { adakv } from "./adakv.ts";
 import { mass } from "./mass.ts";
 import { threshold } from "./threshold.ts";
@@ -28,5 +28,5 @@ export const BUDGET_RULES: readonly BudgetRuleEntry[] = [uniform, adakv, thresho
  */
 export function readBudgetRule(text: string): BudgetRule | null {
   const { entry, pairs } = findEntry("budgetRule", BUDGET_RULES, text);
-  return entry.create(readValues(entry, entry.params, pairs));
+  return entry.create(readValues(entry, pairs));
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { findEntry, type Param, readValues } from "../named.ts";
 import type { Policy } from "../policy.ts";
 import { everyNSteps, pyramid } from "../wrappers.ts";
 import { anchor } from "./anchor.ts";
@@ -17,7 +18,7 @@ import { kCenter } from "./k_center.ts";
 import { keyformer } from "./keyformer.ts";
 import { knorm } from "./knorm.ts";
 import { massfold } from "./massfold.ts";
-import { findEntry, type Param, type PolicyEntry, readValues } from "./params.ts";
+import type { PolicyEntry } from "./params.ts";
 import { pyramidkv } from "./pyramidkv.ts";
 import { random } from "./random.ts";
 import { reconstruction } from "./reconstruction.ts";
@@ -92,7 +93,7 @@ export const WRAPPERS: Readonly<Record<string, Param>> = {
 export function readPolicy(text: string): Policy | null {
   const { entry, pairs } = findEntry("policy", POLICIES, text);
   const params = entry === full ? {} : { ...entry.params, ...WRAPPERS };
-  const values = readValues(entry, params, pairs);
+  const values = readValues({ name: entry.name, params }, pairs);
   const policy = entry.create(values);
   if (policy === null) return null;
   const [every, beta] = [values.number("every"), values.number("pyramid")];

@@ -1,5 +1,5 @@
 import { slotsOf } from "../policy.ts";
-import type { PolicyEntry } from "./params.ts";
+import { type PolicyEntry, recentParam, SINKS } from "./params.ts";
 import { SEPARATORS } from "./separators.ts";
 
 /**
@@ -12,12 +12,8 @@ export const sepllm: PolicyEntry = {
   source: "arXiv 2412.12094",
   cost: "4 bytes per slot and a byte per token of the vocabulary; work only when the budget is full",
   params: {
-    sinks: { default: 4, help: "First tokens of the text that always stay", least: 0, whole: true },
-    recent: {
-      default: 0.5,
-      help: "Latest tokens that always stay: below 1 a share of the budget, else a number",
-      least: 0,
-    },
+    sinks: { ...SINKS, default: 4 },
+    recent: recentParam(0.5),
     separators: {
       default: 0.25,
       help: "Latest separators that stay: below 1 a share of the budget, else a number",

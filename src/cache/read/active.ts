@@ -28,15 +28,4 @@ export class ActiveSlots {
   narrow(): void {
     this.#all = false;
   }
-
-  /** Slots of one layer's KV heads that are read, of those below `nSlots`. */
-  count({ nKvHeads, capacity }: LayerCache, nSlots: number): number[] {
-    return Array.from({ length: nKvHeads }, (_, head) => {
-      let count = 0;
-      for (let slot = 0; slot < nSlots; slot++) {
-        count += this.#bits[(head * capacity + slot) >>> 5] >>> (slot & 31) & 1;
-      }
-      return count;
-    });
-  }
 }

@@ -1,9 +1,10 @@
+import { isCount } from "../../count.ts";
 import { OptionError, SnapshotError, UnsupportedModelError } from "../../error.ts";
 import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
 import type { AnchorRule } from "../policy.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
 import { attendSlots } from "../storage/plain.ts";
-import { isCount, PassingReader } from "./passing.ts";
+import { PassingReader } from "./passing.ts";
 
 /** Segment by segment: rows of a closed segment are read before its slots go. */
 export const anchor: ReadEntry = {
@@ -59,7 +60,7 @@ interface OtherLayer {
 }
 
 /** Cuts what is read into segments, and empties the slots of those that have passed. */
-export class AnchorReader extends PassingReader {
+class AnchorReader extends PassingReader {
   readonly #rule: AnchorRule;
   readonly #words: Uint32Array;
   readonly #bytes: Uint8Array;
@@ -140,7 +141,7 @@ export class AnchorReader extends PassingReader {
     const { otherPositions, otherOut, otherLogSums } = source.scratch as unknown as OtherLayer;
     const at = (otherPositions.offset >>> 2) + first;
     this.#words.fill(start - 1, at, at + n);
-    kernels.attend(
+    kernels.cache.attend(
       otherOut,
       null,
       otherLogSums,
@@ -157,7 +158,7 @@ export class AnchorReader extends PassingReader {
     );
     const rows = (all: Floats) =>
       first === 0 ? all : { ...all, offset: all.offset + 4 * first * nHeads * valueDim };
-    kernels.attendJoin(
+    kernels.cache.join(
       rows(desk.attended),
       desk.logSums,
       rows(otherOut),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { findEntry, readValues } from "../policies/params.ts";
+import { findEntry, readValues } from "../named.ts";
 import type { ReadEntry, ReadPlan, StorageSetting } from "../storage.ts";
 import { anchor } from "./anchor.ts";
 import { dense } from "./dense.ts";
@@ -21,5 +21,5 @@ export const READERS: readonly ReadEntry[] = [dense, quest, squeezed, subgen, an
  */
 export function readReader(text: string, setting: StorageSetting): ReadPlan | null {
   const { entry, pairs } = findEntry("read", READERS, text);
-  return entry.plan(readValues(entry, entry.params, pairs), setting);
+  return entry.plan(readValues(entry, pairs), setting);
 }

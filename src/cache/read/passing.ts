@@ -49,8 +49,3 @@ export class PassingReader implements KvStorage {
     return this.storage.restore?.(saved) ?? (() => {});
   }
 }
-
-/** Whether a value is a whole number that fits 32 bits. */
-export function isCount(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 32;
-}

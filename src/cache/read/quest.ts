@@ -73,7 +73,7 @@ interface QuestOptions {
 }
 
 /** Keeps bounds in step with the keys, and narrows attention of single tokens. */
-export class QuestReader extends PassingReader {
+class QuestReader extends PassingReader {
   readonly #page: number;
   readonly #tokens: number;
   readonly #moves: boolean;

@@ -9,16 +9,14 @@
  *
  * @module
  */
+import { isCount } from "../../count.ts";
 import { SnapshotError } from "../../error.ts";
-import type { Level, Points } from "../../kernels/cluster_kernels.ts";
-import type { Floats, LayerCache, Words } from "../../memory/handles.ts";
+import type { Floats, LayerCache } from "../../memory/handles.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, PrefixIndex } from "../storage.ts";
 import { ActiveSlots } from "./active.ts";
-import { isCount, PassingReader } from "./passing.ts";
-import { clustersOf, type SqueezedScratch, type SqueezedState } from "./squeezed_space.ts";
-
-/** Rounds of k-means at most. */
-const ROUNDS = 10;
+import { PassingReader } from "./passing.ts";
+import { clusterLayer, sortByWanted } from "./squeezed_clusters.ts";
+import { clustersOf, coarseLevelOf, levelOf, scratchOf, stateOf } from "./squeezed_space.ts";
 
 /** Parameters of the index. */
 export interface SqueezedOptions {
@@ -62,8 +60,8 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     super(rules, storage);
     this.#options = options;
     this.window = options.window;
-    const [{ scratch, nKvHeads }] = this.layers;
-    this.most = options.window + scratch!.labels.length / nKvHeads;
+    const [cache] = this.layers;
+    this.most = options.window + scratchOf(cache).labels.length / cache.nKvHeads;
     this.#active = new ActiveSlots(rules.kernels, this.layers[0].active!);
   }
 
@@ -74,13 +72,6 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
 
   get prefixIndex(): PrefixIndex {
     return this;
-  }
-
-  /** The share of the clustered tokens' slots that the latest queries read in the last layer. */
-  get readShare(): number {
-    if (this.index === null) return 1;
-    const counts = this.#active.count(this.layers.at(-1)!, this.index.clustered);
-    return counts.reduce((a, b) => a + b) / counts.length / this.index.clustered;
   }
 
   override attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void {
@@ -101,7 +92,7 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     };
     this.#index = { ...sizes, threshold: 0, coarseThreshold: 0 };
     for (const [layer, cache] of this.layers.entries()) {
-      this.#clusterLayer(cache, this.#index);
+      clusterLayer(this.rules.kernels, cache, this.#index);
       yield (layer + 1) / this.layers.length;
     }
     this.#phase = "calibrating";
@@ -112,7 +103,7 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     const { rho, rhoCoarse, sorted } = this.#options;
     const [fine, coarse]: Weighted[][] = [[], []];
     for (const cache of this.layers) {
-      const [wanted, coarseWanted] = [cache.state!.wanted, cache.state!.coarseWanted] as Floats[];
+      const { wanted, coarseWanted } = stateOf(cache);
       fine.push(...this.#weighted(cache, wanted, index.fine, false));
       if (index.coarse > 0) coarse.push(...this.#weighted(cache, coarseWanted, index.coarse, true));
     }
@@ -122,78 +113,10 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
       coarseThreshold: index.coarse > 0 ? quantile(coarse, rhoCoarse) : 0,
     };
     // Slots change places by way of an empty one.
-    for (const cache of this.layers) if (sorted && index.prefix < cache.capacity) this.#sort(cache, index);
+    for (const cache of this.layers) {
+      if (sorted && index.prefix < cache.capacity) sortByWanted(this.rules.kernels, cache, index);
+    }
     this.#phase = "ready";
-  }
-
-  /** k-means of both levels; slots lie by cluster afterwards, and fine clusters by coarse one. */
-  #clusterLayer(cache: LayerCache, { clustered: n, fine: k, coarse: kCoarse }: SqueezedIndex): void {
-    const { kernels: { clusters, buffer } } = this.rules;
-    const { labels, order, groups } = scratchOf(cache);
-    const [fine, coarse] = [levelOf(cache, k), coarseLevelOf(cache, kCoarse)];
-    this.#kMeans(cache, labels, n, k, null);
-    clusters.arrange(cache, fine.starts, labels, order, n, k);
-    clusters.average(fine, { cache, n });
-    const { wanted, coarseWanted } = cache.state! as Record<string, Floats>;
-    for (const { offset, length } of [wanted, coarseWanted]) new Float32Array(buffer, offset, length).fill(0);
-    if (kCoarse === 0) return;
-    const { nKvHeads, keyDim: dim } = cache;
-    const rows: Points = { rows: fine.centroids, n: k, nKvHeads, dim };
-    this.#kMeans(cache, groups, k, kCoarse, fine.centroids);
-    clusters.labels(labels, fine.starts, n, k, nKvHeads);
-    clusters.arrange(cache, fine.starts, labels, order, n, k, groups);
-    clusters.average(fine, { cache, n });
-    this.#startRuns(cache, k, kCoarse);
-    clusters.average(coarse, rows);
-  }
-
-  /** labels [G, n] = the clusters of `n` points of each KV head: its first keys, or rows `[G, n, d]`. */
-  #kMeans(cache: LayerCache, labels: Words, n: number, k: number, points: Floats | null): void {
-    const { clusters } = this.rules.kernels;
-    const { rows, centres, distances } = scratchOf(cache);
-    const { keyDim: dim } = cache;
-    for (let head = 0; head < cache.nKvHeads; head++) {
-      const own = { ...labels, offset: labels.offset + 4 * head * n, length: n };
-      if (points === null) clusters.rows(rows, cache, head, n);
-      const given = points === null
-        ? rows
-        : { ...points, offset: points.offset + 4 * head * n * dim, length: n * dim };
-      const space = { rows: given, centres, distances, labels: own };
-      clusters.seed(space, n, k, dim);
-      for (let round = 0;; round++) {
-        const changed = clusters.assign(space, n, k, dim);
-        // In the first round labels are those of another layer.
-        if (round === ROUNDS || (round > 0 && changed === 0)) break;
-        clusters.means(space, n, k, dim);
-      }
-    }
-  }
-
-  /** Where the run of each coarse cluster begins among the fine ones, which are sorted by it. */
-  #startRuns(cache: LayerCache, k: number, kCoarse: number): void {
-    const { buffer } = this.rules.kernels;
-    const { groups } = scratchOf(cache);
-    const { starts } = coarseLevelOf(cache, kCoarse);
-    const all = new Uint32Array(buffer, groups.offset, cache.nKvHeads * k);
-    for (let head = 0; head < cache.nKvHeads; head++) {
-      const runs = new Uint32Array(buffer, starts.offset + 4 * head * (kCoarse + 1), kCoarse + 1).fill(0);
-      for (const group of all.subarray(head * k, (head + 1) * k)) runs[group + 1]++;
-      for (let i = 0; i < kCoarse; i++) runs[i + 1] += runs[i];
-    }
-  }
-
-  /** Clusters that are wanted most come first, within each coarse one. */
-  #sort(cache: LayerCache, { clustered: n, fine: k, coarse: kCoarse }: SqueezedIndex): void {
-    const { clusters } = this.rules.kernels;
-    const { labels, order, groups } = scratchOf(cache);
-    const fine = levelOf(cache, k);
-    if (kCoarse > 0) {
-      clusters.labels(groups, coarseLevelOf(cache, kCoarse).starts, k, kCoarse, cache.nKvHeads);
-    }
-    clusters.labels(labels, fine.starts, n, k, cache.nKvHeads);
-    const wanted = cache.state!.wanted as Floats;
-    clusters.arrange(cache, fine.starts, labels, order, n, k, kCoarse > 0 ? groups : null, wanted);
-    clusters.average(fine, { cache, n });
   }
 
   /** Adds what the queries of the window want. */
@@ -205,7 +128,7 @@ export class SqueezedReader extends PassingReader implements PrefixIndex {
     const sizes = { nHeads, nKvHeads, dim, scale };
     const rate = nKvHeads / (nHeads * this.window);
     const { room } = scratchOf(cache);
-    const { wanted, coarseWanted } = cache.state! as Record<string, Floats>;
+    const { wanted, coarseWanted } = stateOf(cache);
     const fine = levelOf(cache, k);
     clusters.calibrate(wanted, room, fine, null, desk.q, first, n, sizes, rate);
     if (kCoarse === 0) return;
@@ -296,18 +219,4 @@ export function quantile(scores: readonly Weighted[], rho: number): number {
   };
   const [low, high] = [at(Math.floor(place)), at(Math.ceil(place))];
   return low + (high - low) * (place - Math.floor(place));
-}
-
-function scratchOf(cache: LayerCache): SqueezedScratch {
-  return cache.scratch as unknown as SqueezedScratch;
-}
-
-function levelOf(cache: LayerCache, k: number): Level {
-  const { centroids, starts } = cache.state as unknown as SqueezedState;
-  return { centroids, starts, k };
-}
-
-function coarseLevelOf(cache: LayerCache, k: number): Level {
-  const { coarseCentroids, coarseStarts } = cache.state as unknown as SqueezedState;
-  return { centroids: coarseCentroids, starts: coarseStarts, k };
 }

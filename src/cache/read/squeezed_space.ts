@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { lookupRoom } from "../../kernels/cluster_kernels.ts";
+import { type Level, lookupRoom } from "../../kernels/cluster_kernels.ts";
 import type { Floats, LayerCache, Layout, Words } from "../../memory/handles.ts";
 import { layActive } from "./active.ts";
 
@@ -19,6 +19,9 @@ export interface SqueezedState {
   readonly starts: Words;
   readonly coarseCentroids: Floats;
   readonly coarseStarts: Words;
+  /** What calibrating queries want of each cluster `[G, k]`, in place of which nothing has to be kept afterwards. */
+  readonly wanted: Floats;
+  readonly coarseWanted: Floats;
 }
 
 /** What layers share while an index is made and read. */
@@ -48,7 +51,7 @@ export function laySqueezed(
   const [{ nKvHeads, keyDim }] = layers;
   const [k, kCoarse] = [clustersOf(share, n), clustersOf(coarse, n)];
   const active = layActive(layers, kv);
-  const scratch = {
+  const scratch: SqueezedScratch = {
     scores: kv.floats(nKvHeads * k),
     coarseScores: kv.floats(nKvHeads * kCoarse),
     room: kv.floats(lookupRoom(k)),
@@ -60,12 +63,11 @@ export function laySqueezed(
     groups: kv.words(nKvHeads * k),
   };
   return layers.map((cache) => {
-    const state = {
+    const state: SqueezedState = {
       centroids: kv.floats(nKvHeads * k * keyDim),
       starts: kv.words(nKvHeads * (k + 1)),
       coarseCentroids: kv.floats(nKvHeads * kCoarse * keyDim),
       coarseStarts: kv.words(nKvHeads * (kCoarse + 1)),
-      // What calibrating queries want, in place of which nothing has to be kept afterwards.
       wanted: kv.floats(nKvHeads * k),
       coarseWanted: kv.floats(nKvHeads * kCoarse),
     };
@@ -76,4 +78,26 @@ export function laySqueezed(
       scratch: { ...cache.scratch, ...scratch },
     });
   });
+}
+
+/** What the layers of `laySqueezed` share. */
+export function scratchOf(cache: LayerCache): SqueezedScratch {
+  return cache.scratch as unknown as SqueezedScratch;
+}
+
+/** The index of a layer of `laySqueezed`. */
+export function stateOf(cache: LayerCache): SqueezedState {
+  return cache.state as unknown as SqueezedState;
+}
+
+/** The fine clusters of a layer of `laySqueezed`, of which there are `k`. */
+export function levelOf(cache: LayerCache, k: number): Level {
+  const { centroids, starts } = stateOf(cache);
+  return { centroids, starts, k };
+}
+
+/** The coarse clusters of one, of which there are `k`. */
+export function coarseLevelOf(cache: LayerCache, k: number): Level {
+  const { coarseCentroids, coarseStarts } = stateOf(cache);
+  return { centroids: coarseCentroids, starts: coarseStarts, k };
 }

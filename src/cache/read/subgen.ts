@@ -1,9 +1,11 @@
+import { isCount } from "../../count.ts";
 import { OptionError, SnapshotError, UnsupportedModelError } from "../../error.ts";
 import { type GivenDraws, type Sketch, type SketchShape, sketchSizes } from "../../kernels/sketch_kernels.ts";
 import type { Floats, Words } from "../../memory/handles.ts";
-import { type Param, SEED } from "../policies/params.ts";
+import type { Param } from "../named.ts";
+import { SEED } from "../policies/params.ts";
 import type { AttentionDesk, AttentionRules, KvStorage, ReadEntry } from "../storage.ts";
-import { isCount, PassingReader } from "./passing.ts";
+import { PassingReader } from "./passing.ts";
 
 /** Parameters of the sketch; `policies/subgen.ts` takes them too. */
 export const SUBGEN_PARAMS: Readonly<Record<string, Param>> = {

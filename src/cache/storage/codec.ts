@@ -9,7 +9,7 @@ import { CODEC_HEADER } from "../../kernels/codec_kernels.ts";
 import { SLOT_GROUP, slotsBytes } from "../../kernels/sizes.ts";
 import type { Bytes, LayerCache, Layout, Words } from "../../memory/handles.ts";
 import type { PolicyValue } from "../policy.ts";
-import type { Param } from "../policies/params.ts";
+import type { Param } from "../named.ts";
 import type { AttentionDesk, AttentionRules, StoragePlan } from "../storage.ts";
 import { PlainStorage } from "./plain.ts";
 

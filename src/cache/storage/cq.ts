@@ -1,4 +1,5 @@
 import { sha256 } from "@noble/hashes/sha2";
+import { bytesToHex } from "@noble/hashes/utils";
 import { OptionError } from "../../error.ts";
 import { SLOT_GROUP } from "../../kernels/sizes.ts";
 import type { Calibration, CalibrationShape } from "../calibration.ts";
@@ -58,7 +59,7 @@ export const cq: StorageEntry = {
 
 /** Names codebooks: what was coded by some cannot be read by others. */
 function digest(bytes: Uint8Array): string {
-  return Array.from(sha256(bytes).subarray(0, 4), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return bytesToHex(sha256(bytes).subarray(0, 4));
 }
 
 function checkShape(calibration: Calibration, wanted: Omit<CalibrationShape, "centres">): void {

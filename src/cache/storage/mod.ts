@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { findEntry, readValues } from "../policies/params.ts";
+import { findEntry, readValues } from "../named.ts";
 import type { StorageEntry, StoragePlan, StorageSetting } from "../storage.ts";
 import { cq } from "./cq.ts";
 import { kivi } from "./kivi.ts";
@@ -25,5 +25,5 @@ export function readStorage(
 ): StoragePlan {
   if (typeof text === "function") return text(setting);
   const { entry, pairs } = findEntry("storage", STORAGES, text);
-  return entry.plan(readValues(entry, entry.params, pairs), setting);
+  return entry.plan(readValues(entry, pairs), setting);
 }

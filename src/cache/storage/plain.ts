@@ -49,7 +49,7 @@ export class PlainStorage implements KvStorage {
   constructor(readonly rules: AttentionRules, readonly layers: readonly LayerCache[]) {}
 
   append(layer: number, desk: AttentionDesk, n: number): void {
-    this.rules.kernels.kvAppend(this.layers[layer], desk.k, desk.v, desk.positions, n);
+    this.rules.kernels.cache.append(this.layers[layer], desk.k, desk.v, desk.positions, n);
   }
 
   attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void {
@@ -73,7 +73,7 @@ export function attendSlots(
   scores: Floats | null,
   window: number,
 ): void {
-  kernels.attend(
+  kernels.cache.attend(
     desk.attended,
     scores,
     desk.logSums,

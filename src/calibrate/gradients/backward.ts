@@ -28,7 +28,7 @@ import {
 import type { Linear, Norm } from "../../model/weights.ts";
 import { clearFloats, copyFloats, rowsOf } from "./floats.ts";
 import { type GradientSpace, HEAD_TOKENS, ROWS } from "./space.ts";
-import { turn, type WindowStorage } from "./window_storage.ts";
+import { rotate, type WindowStorage } from "./window_storage.ts";
 
 /** A model on the binary that has gradients. */
 export interface GradientNetwork extends Network {
@@ -99,7 +99,7 @@ export class Backward {
     yield* this.#feedForward(layer);
     if (!parallel) yield* this.#attentionOutput(layer);
     kernels.gradient.attend(trace, hparams, net.slopes, this.#n, hparams.windows[layer]);
-    turn(net, backTables, trace.dq, trace.dk, layer, this.#n);
+    rotate(net, backTables, trace.dq, trace.dk, layer, this.#n);
     visit();
     yield;
     if (layer === 0) return;

@@ -65,14 +65,8 @@ interface GradientPlan extends MemoryPlan {
 /** Tokens of a window at most, where nothing else is asked for. */
 const WINDOW = 2048;
 
-/**
- * Plans the memory of a model and of both passes over a window.
- *
- * @throws {MemoryBudgetError} When it takes more than `maxBytes`, or than 32-bit addresses reach.
- * @throws {UnsupportedModelError} When architecture, hyperparameters or tensors are not supported.
- * @throws {OptionError} When the window passes the model's context.
- */
-export function planGradients(
+/** Plans the memory of a model and of both passes over a window. */
+function planGradients(
   model: GgufModel,
   { window: wanted, channels, maxBytes }: Omit<GradientOptions, "kernels">,
 ): GradientPlan {
@@ -108,7 +102,10 @@ export function planGradients(
 /**
  * Loads a model to pass windows of text through it in both directions.
  *
- * @throws {GgufError | SourceError | KernelError} As `loadModel` does, and all that `planGradients` does.
+ * @throws {GgufError | SourceError | KernelError} As `loadModel` does.
+ * @throws {MemoryBudgetError} When model and window take more than `maxBytes`, or than 32-bit addresses reach.
+ * @throws {UnsupportedModelError} When architecture, hyperparameters or tensors are not supported.
+ * @throws {OptionError} When the window passes the model's context.
  */
 export async function openGradients(source: Source, options: GradientOptions): Promise<GradientModel> {
   const { signal } = options;

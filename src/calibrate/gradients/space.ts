@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { GgmlType } from "../../gguf/ggml_type.ts";
+import { layPlain } from "../../cache/storage/plain.ts";
 import type { Hparams } from "../../hparams.ts";
 import type { AttentionTrace } from "../kernels/gradient_kernels.ts";
-import { keyBytes, SLOT_GROUP, slotsBytes, valueBytes } from "../../kernels/sizes.ts";
+import { SLOT_GROUP } from "../../kernels/sizes.ts";
 import {
   type Bytes,
   type Floats,
@@ -76,17 +76,7 @@ export function layGradients(
   const widest = Math.max(dim, ffnDim, nHeads * valueDim);
   return {
     workspace,
-    cache: {
-      keys: layout.block(keyBytes(capacity, nKvHeads, headDim, GgmlType.F32)),
-      values: layout.block(valueBytes(capacity, nKvHeads, valueDim, GgmlType.F32)),
-      slots: layout.block(slotsBytes(capacity, nKvHeads)),
-      capacity,
-      nKvHeads,
-      keyDim: headDim,
-      valueDim,
-      keyType: GgmlType.F32,
-      valueType: GgmlType.F32,
-    },
+    cache: layPlain(hparams, { k: "f32", v: "f32" }, capacity, layout, layout),
     hidden: Array.from({ length: nLayers }, stream),
     keys: layout.floats(dk.length),
     dx: stream(),

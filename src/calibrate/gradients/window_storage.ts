@@ -1,5 +1,6 @@
 import type { AttentionDesk, AttentionRules, KvStorage } from "../../cache/storage.ts";
 import { attendSlots } from "../../cache/storage/plain.ts";
+import { ropeIndex } from "../../hparams.ts";
 import { ROPE_STYLE } from "../../kernels/kernels.ts";
 import type { Floats, LayerCache } from "../../memory/handles.ts";
 import { copyFloats } from "./floats.ts";
@@ -23,9 +24,9 @@ export class WindowStorage implements KvStorage {
   append(layer: number, { q, k, v, positions }: AttentionDesk, n: number): void {
     const { rules, space: { keys, cache, workspace: { ropeTables } } } = this;
     copyFloats(rules.kernels.buffer, keys, k, k.length);
-    turn(rules, ropeTables, q, k, layer, n);
-    rules.kernels.kvReset(cache);
-    rules.kernels.kvAppend(cache, k, v, positions, n);
+    rotate(rules, ropeTables, q, k, layer, n);
+    rules.kernels.cache.reset(cache);
+    rules.kernels.cache.append(cache, k, v, positions, n);
   }
 
   attend(layer: number, desk: AttentionDesk, first: number, n: number, scores: Floats | null): void {
@@ -35,7 +36,7 @@ export class WindowStorage implements KvStorage {
 }
 
 /** Turns q [n, H, d] and k [n, G, d] of a layer by the tables of the model's one or two ropes, where it has any. */
-export function turn(
+export function rotate(
   { kernels, hparams }: AttentionRules,
   tables: readonly Floats[],
   q: Floats,
@@ -43,9 +44,9 @@ export function turn(
   layer: number,
   n: number,
 ): void {
-  const { rope, localRope, windows, nHeads, nKvHeads, headDim } = hparams;
+  const { rope, nHeads, nKvHeads, headDim } = hparams;
   if (rope === undefined) return;
-  const table = tables[localRope !== undefined && windows[layer] > 0 ? 1 : 0];
+  const table = tables[ropeIndex(hparams, layer)];
   const style = ROPE_STYLE[rope.style];
   kernels.rope(q, table, n, nHeads, headDim, rope.dims, style);
   kernels.rope(k, table, n, nKvHeads, headDim, rope.dims, style);
