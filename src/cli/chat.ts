@@ -123,14 +123,14 @@ class Chat {
     const stopListening = onInterrupt(() => void generation.cancel());
     try {
       for await (const { text } of generation) write(text);
+      write("\n");
+      this.#messages = [...messages, { role: "assistant", content: (await generation.result()).text }];
+      if (this.#save === undefined) return;
+      this.#session.note = writeMessages([...this.#opening, ...this.#messages]);
+      await writeOutput("save", this.#save, this.#session.saveChunks(WRITTEN_AT_ONCE));
     } finally {
       stopListening();
     }
-    write("\n");
-    this.#messages = [...messages, { role: "assistant", content: (await generation.result()).text }];
-    if (this.#save === undefined) return;
-    this.#session.note = writeMessages([...this.#opening, ...this.#messages]);
-    await writeOutput("save", this.#save, this.#session.saveChunks(WRITTEN_AT_ONCE));
   }
 
   /**

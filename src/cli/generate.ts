@@ -70,8 +70,9 @@ const command: Command = {
       write("\n");
       if (errorsWatched()) writeError(summary(loaded, await generation.result()));
     }
-    stopListening();
     if (save !== undefined) await saveText(sequence, generation.tokens, save);
+    // not before, so that a second Ctrl-C leaves no part of a file
+    stopListening();
   },
 };
 

@@ -45,10 +45,10 @@ export function processBytes(): { readonly resident: number; readonly heap: numb
   return { resident: rss, heap: heapUsed };
 }
 
-/** A whole text file; `undefined` when it can't be read. */
+/** A whole text file, or standard input for `-`; `undefined` when it can't be read. */
 export async function readText(path: string): Promise<string | undefined> {
   try {
-    return await Deno.readTextFile(path);
+    return path === "-" ? await new Response(Deno.stdin.readable).text() : await Deno.readTextFile(path);
   } catch {
     return undefined;
   }
@@ -143,7 +143,8 @@ export async function serveHttp(
   const server = Deno.serve({
     hostname,
     port,
-    onListen: (address) => listening(`http://${address.hostname}:${address.port}`),
+    onListen: (at) =>
+      listening(`http://${at.hostname.includes(":") ? `[${at.hostname}]` : at.hostname}:${at.port}`),
   }, handler);
   let asked = false;
   const end = () => {

@@ -11,7 +11,7 @@ import { fileChunks, isFile, readText } from "./host.ts";
 /** Ways to give a text. */
 export const TEXT_OPTIONS = {
   "prompt": { value: "TEXT", help: "What the reply continues", mayBeEmpty: true },
-  "prompt-file": { value: "FILE", help: "The same from a text file" },
+  "prompt-file": { value: "FILE", help: "The same from a text file; - is standard input" },
 };
 
 /** Ways to give a prompt. */

@@ -6,6 +6,7 @@ import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
 import { write } from "./host.ts";
 import { load, MODEL_OPTIONS } from "./model.ts";
+import { type WorkBar, workBar } from "./progress.ts";
 import { readFileOption } from "./prompt.ts";
 import { formatBytes } from "./units.ts";
 
@@ -34,11 +35,9 @@ const command: Command = {
     if (text === undefined) throw new OptionError("text-file", "", "a text file");
     args.integer("context", 2);
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
-    const { nll, tokens, kvBytes } = await score(
-      model,
-      text,
-      AXES.some((name) => args.string(name) !== undefined),
-    );
+    const bar = await workBar("scoring");
+    const halves = AXES.some((name) => args.string(name) !== undefined);
+    const { nll, tokens, kvBytes } = await score(model, text, halves, bar.show).finally(() => bar.stop());
     if (tokens === 0) {
       throw new OptionError("text-file", args.string("text-file"), "a text of two tokens at least");
     }
@@ -65,7 +64,12 @@ interface Score {
 }
 
 /** Sums the loss over consecutive windows of the context's length, or over their second halves. */
-async function score(model: Model, text: string, halves: boolean): Promise<Score> {
+async function score(
+  model: Model,
+  text: string,
+  halves: boolean,
+  onProgress: WorkBar["show"],
+): Promise<Score> {
   const { addBos, bosId } = model.tokenizer;
   const head = addBos && bosId !== undefined ? [bosId] : [];
   const ids = model.tokenizer.encode(text, { addSpecial: false });
@@ -80,6 +84,7 @@ async function score(model: Model, text: string, halves: boolean): Promise<Score
     const { nll, tokens } = halves
       ? await scoreContinuation(sequence, window.slice(0, half), window.slice(half))
       : await sequence.score(window);
+    onProgress({ done: Math.min(start + step, ids.length), total: ids.length });
     sum.nll += nll;
     sum.tokens += tokens;
     if (halves) sum.kvBytes = Math.max(sum.kvBytes, sequence.cache().usedBytes);

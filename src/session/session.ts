@@ -5,6 +5,7 @@
  * @module
  */
 import { generate } from "../generate.ts";
+import { encodePrompt } from "../generate/encode_prompt.ts";
 import type { Generation } from "../generate/generation.ts";
 import type { GenerateOptions } from "../generate/options.ts";
 import type { PrefillOptions } from "../model/prompt.ts";
@@ -24,10 +25,8 @@ import { noteSection, textSection } from "./text_sections.ts";
  * const model = await loadModel("models/locket-books-q8_0.gguf");
  * const session = new Session(model.sequence());
  * const text = "It was late, and the old house";
- * const { text: reply } = await (await session.generate(model.tokenizer.encode(text), { maxTokens: 8 })).result();
- *
- * const more = model.tokenizer.encode(`${text}${reply} The door`);
- * await (await session.generate(more, { maxTokens: 8 })).result();
+ * const { text: reply } = await (await session.generate(text, { maxTokens: 8 })).result();
+ * await (await session.generate(`${text}${reply} The door`, { maxTokens: 8 })).result();
  * assert(session.reusedTokens >= 5);
  * model.dispose();
  * ```
@@ -140,11 +139,12 @@ export class Session {
    * Continues a whole prompt, reading only what follows the longest prefix it shares with the text so far. An
    * earlier generation that has not come to its end is ended first.
    *
-   * @param ids The whole prompt, at least one token.
+   * @param prompt The whole prompt: text, which gets BOS where the model wants it, or at least one token id.
    * @throws {OptionError} As {@link generate} does.
    */
-  async generate(ids: readonly number[], options: GenerateOptions = {}): Promise<Generation> {
+  async generate(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<Generation> {
     await this.settle();
+    const ids = typeof prompt === "string" ? encodePrompt(this.#sequence.tokenizer, prompt) : prompt;
     const shared = this.sharedWith(ids);
     if (shared === 0) this.#sequence.reset();
     else this.#sequence.truncate(shared);

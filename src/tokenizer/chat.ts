@@ -75,6 +75,7 @@ export function applyChatTemplate(
 }
 
 function parse(metadata: Metadata, key: string): Template {
+  if (!metadata.has(key)) throw new GgufError("no chat template, and none was given", key, 0);
   const text = metadata.string(key);
   try {
     return new Template(text);

@@ -171,3 +171,12 @@ Deno.test("score names what is too short, and quotes no text", async () => {
     (path) => fail("score", ["--text-file", path], /--text-file is "[^"]*\.txt", wanted a text/),
   );
 });
+
+Deno.test("a text comes from standard input where a file is called -", async () => {
+  const text = "The old house";
+  assertEquals(
+    await succeed("tokenize", ["--prompt-file", "-"], text),
+    await succeed("tokenize", ["--prompt", text]),
+  );
+  assertMatch(await succeed("score", ["--text-file", "-"], text), /^2 tokens, /);
+});

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { LONG_TEXT } from "../generate/bundled.ts";
 import { fail, withFile } from "./run.ts";
 
+const ROOT = new URL("../../", import.meta.url);
 const SERVE = ["run", "-A", "--unstable-no-legacy-abort", "src/cli/serve.ts"];
 
 Deno.test("serve names what it can't listen on, or keep conversations in", async () => {
@@ -17,6 +18,31 @@ Deno.test("serve names what it can't listen on, or keep conversations in", async
   );
 });
 
+const ipv6 = (() => {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    console.warn("SKIPPED: no IPv6 on this machine");
+    return false;
+  }
+})();
+
+Deno.test({
+  name: "serve says where it listens as a URL",
+  ignore: !ipv6,
+  async fn() {
+    const args = [...SERVE, "--port", "0", "--host", "::1"];
+    const child = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stdout: "piped" }).spawn();
+    const said = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const url = new URL((await said.read()).value!.split(" ")[0]);
+    assertEquals(await (await fetch(new URL("/healthz", url))).json(), { status: "ok" });
+    child.kill("SIGKILL");
+    await child.status;
+    await said.cancel();
+  },
+});
+
 /** Starts a server and a streamed reply of many tokens, and calls `use` once that has begun. */
 async function whileReplying(
   use: (
@@ -27,7 +53,7 @@ async function whileReplying(
 ): Promise<void> {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...SERVE, "--port", "0"],
-    cwd: new URL("../../", import.meta.url),
+    cwd: ROOT,
     stdout: "piped",
     stderr: "piped",
   }).spawn();
