@@ -9,6 +9,9 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import binaryen from "binaryen";
+import { gzipSync } from "node:zlib";
+import { abiVersion, declarations, VERSION_FILE, versionModule } from "./abi.ts";
+import { inOrder } from "./order.ts";
 
 const here = new URL(".", import.meta.url);
 const installed = new URL("../src/kernels/wasm/", here);
@@ -29,8 +32,8 @@ async function run(command: string, args: string[], env: Record<string, string>)
   if (!success) throw new Error(`${command} ${args[0]} ended with exit code ${code}`);
 }
 
-/** Compiles one variant; returns its bytes and the typed view of its raw exports that wasm-bindgen wrote. */
-async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: string }> {
+/** Compiles one variant; returns its bytes, not yet optimised, and the declarations of its exports. */
+async function compile(variant: Variant): Promise<{ wasm: Uint8Array; bindings: string }> {
   const out = `pkg-${variant}`;
   const cargoHome = Deno.env.get("CARGO_HOME") ?? `${Deno.env.get("HOME")}/.cargo`;
   const { instructions, features } = VARIANTS[variant];
@@ -53,6 +56,9 @@ async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: st
       "-C llvm-args=-unswitch-threshold=0",
       // Functions of some size are there once; what inner loops need is inlined always.
       "-C llvm-args=-inline-threshold=60",
+      // Instructions stay in the order they are written in, which the kernels have chosen: where LLVM gathers those of one
+      // sum, more vectors are alive at once than there are registers.
+      "-C llvm-args=-pre-RA-sched=source",
       // Where a panic came from, which nobody sees: a panic is a trap.
       "-Z location-detail=none",
       `-C target-feature=${enabled.map((name) => `+${name}`).join()},-reference-types`,
@@ -69,11 +75,26 @@ async function build(variant: Variant): Promise<{ wasm: Uint8Array; bindings: st
     RUSTC_BOOTSTRAP: "1",
   });
   const wasm = await Deno.readFile(new URL(`${out}/locket_kernels_bg.wasm`, here));
-  const bindings = await Deno.readTextFile(new URL(`${out}/locket_kernels_bg.wasm.d.ts`, here));
-  return { wasm: optimise(wasm), bindings };
+  return {
+    wasm,
+    bindings: declarations(await Deno.readTextFile(new URL(`${out}/locket_kernels.d.ts`, here))),
+  };
 }
 
-function optimise(wasm: Uint8Array): Uint8Array {
+/** What Rust's library calls where a check fails, to say so before the trap. */
+const FAILURES = /^core\[\w+\]::(panicking::.*|.*_fail(ed)?)$/;
+
+/** A failed check is a trap at once; so the optimiser drops all that is computed for its message. */
+function trapAtOnce(module: binaryen.Module, names: readonly string[]): void {
+  for (const name of names.filter((name) => FAILURES.test(name))) {
+    const { params, results } = binaryen.getFunctionInfo(module.getFunction(name));
+    module.removeFunction(name);
+    module.addFunction(name, params, results, [], module.unreachable());
+  }
+}
+
+/** The bytes to install: small, quick, and with the `version` of the exports among them. */
+function optimise(wasm: Uint8Array, version: number): Uint8Array {
   const module = binaryen.readBinary(wasm);
   module.setFeatures(
     binaryen.Features.SIMD128 | binaryen.Features.RelaxedSIMD | binaryen.Features.BulkMemory |
@@ -84,26 +105,28 @@ function optimise(wasm: Uint8Array): Uint8Array {
     { length: module.getNumFunctions() },
     (_, i) => binaryen.getFunctionInfo(module.getFunctionByIndex(i)).name,
   );
+  trapAtOnce(module, names);
   binaryen.setOptimizeLevel(2);
   binaryen.setShrinkLevel(0);
   // A function that one other calls stays apart if the kernel says so: in one too large, V8 keeps no sums in registers.
   binaryen.setOneCallerInlineMaxSize(20);
+  // A constant vector written out at each use is built anew there; in a local it stays in a register.
+  binaryen.addPassToSkip("precompute-propagate");
   module.optimize();
+  binaryen.clearPassesToSkip();
   // What level 3 does more is code, and no speed but here: V8 keeps more of these loops in registers.
   binaryen.setOptimizeLevel(3);
   for (const name of names.filter((name) => /matvec::dot|matmul::tokens/.test(name))) {
     module.optimizeFunction(name);
   }
+  module.addFunction("abi_version", binaryen.none, binaryen.i32, [], module.i32.const(version));
+  module.addFunctionExport("abi_version", "abi_version");
+  module.runPasses(["strip-producers", "strip-target-features"]);
   try {
-    return module.emitBinary();
+    return inOrder(module);
   } finally {
     module.dispose();
   }
-}
-
-async function gzipBytes(bytes: Uint8Array): Promise<number> {
-  const zipped = new Blob([bytes as BlobPart]).stream().pipeThrough(new CompressionStream("gzip"));
-  return (await new Response(zipped).arrayBuffer()).byteLength;
 }
 
 async function differs(file: URL, wanted: Uint8Array): Promise<boolean> {
@@ -120,21 +143,26 @@ if (import.meta.main) {
     Deno.exit(0);
   }
   await Deno.mkdir(installed, { recursive: true });
-  let stale = 0;
-  for (const variant of Object.keys(VARIANTS) as Variant[]) {
-    const { wasm, bindings } = await build(variant);
-    const files: [string, Uint8Array][] = [[`${variant}.wasm`, wasm]];
+  const compiled = new Map<Variant, Awaited<ReturnType<typeof compile>>>();
+  for (const variant of Object.keys(VARIANTS) as Variant[]) compiled.set(variant, await compile(variant));
+  const encoder = new TextEncoder();
+  const version = await abiVersion(compiled.get("relaxed")!.bindings);
+  const files: [string, Uint8Array][] = [[VERSION_FILE, encoder.encode(versionModule(version))]];
+  for (const [variant, { wasm: unoptimised, bindings }] of compiled) {
+    const wasm = optimise(unoptimised, version);
+    files.push([`${variant}.wasm`, wasm]);
     const { bindings: name } = VARIANTS[variant];
-    if (name !== undefined) files.push([name, new TextEncoder().encode(bindings)]);
-    for (const [name, bytes] of files) {
-      const file = new URL(name, installed);
-      if (!check) await Deno.writeFile(file, bytes);
-      else if (await differs(file, bytes)) {
-        console.error(`src/kernels/wasm/${name} was not built from the sources at hand: run deno task build`);
-        stale++;
-      }
+    if (name !== undefined) files.push([name, encoder.encode(bindings)]);
+    console.log(`${variant}.wasm: ${wasm.length} bytes, ${gzipSync(wasm, { level: 9 }).length} compressed`);
+  }
+  let stale = 0;
+  for (const [name, bytes] of files) {
+    const file = new URL(name, installed);
+    if (!check) await Deno.writeFile(file, bytes);
+    else if (await differs(file, bytes)) {
+      console.error(`src/kernels/wasm/${name} was not built from the sources at hand: run deno task build`);
+      stale++;
     }
-    console.log(`${variant}.wasm: ${wasm.length} bytes, ${await gzipBytes(wasm)} compressed`);
   }
   if (stale > 0) Deno.exit(1);
 }

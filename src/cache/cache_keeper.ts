@@ -290,8 +290,7 @@ export class CacheKeeper implements Watcher {
     const atPrompt = policy.grows ? this.#budgetsAt(position - this.#view.step) : this.#budgets;
     if (policy.grows) this.#budgets = this.#budgetsAt(position);
     for (let layer = first; layer < end; layer++) {
-      const [budget, most] = [this.#budgets[layer], this.#most[layer]];
-      policy.reduce(this.#view.turn(layer, budget, atPrompt[layer], most));
+      policy.reduce(this.#view.turn(layer, this.#budgets[layer], atPrompt[layer], this.#most[layer]));
     }
     this.#ms += performance.now() - start;
   }

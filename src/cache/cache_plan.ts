@@ -96,6 +96,9 @@ export function planCache(
   const budget = options.budget === undefined ? DEFAULT_BUDGET : readBudget(options.budget);
   const setting = { hparams, types, policy, prefill, chunk, context, budget, calibration };
   const storage = readStorage(options.storage ?? policy?.storage ?? "plain", setting);
+  if (storage.demotes && budget.unit === "bytes") {
+    return planDemoted(hparams, types, options, chunk, context, budget);
+  }
   const read = readReader(options.read ?? policy?.read ?? "dense", setting);
   checkStored({ policy, budgetRule }, storage, read);
   const positions = readPositions(options.positions, hparams, policy, storage, read);
@@ -107,6 +110,22 @@ export function planCache(
   }
   const capacities = new Array(hparams.nLayers).fill(roundUp(context, SLOT_GROUP));
   return { ...axes, capacities, mostSlots: capacities, scoreRows: 0, tile: 0 };
+}
+
+/** Bytes become the most tokens that may matter: everything stays, so that room for those is all that a budget decides. */
+function planDemoted(
+  hparams: Hparams,
+  types: KvTypes,
+  options: CacheOptions,
+  chunk: number,
+  context: number,
+  bytes: Budget,
+): CachePlan {
+  const planFor = (slots: number) =>
+    planCache(hparams, types, { ...options, budget: Math.max(2, slots) }, chunk, context);
+  const { value } = inSlots(bytes, (slots) => cacheBytes(planFor(slots)));
+  if (value < 2) throw new OptionError("budget", options.budget, `${cacheBytes(planFor(2))} bytes at least`);
+  return planFor(Math.min(value, roundUp(context, SLOT_GROUP)));
 }
 
 /** What is known of a plan before its sizes are. */

@@ -4,7 +4,7 @@
  * ```text
  * "LocketCQ"  u32 version  u32 bytes of the head
  * head        JSON, UTF-8: fingerprints of the model, sizes
- * codebooks   u16 halves [layer][keys, values][KV head, channel, centre]
+ * codebooks   u16 halves [layer][keys, values][KV head, group, centre, channel]
  * SHA-256     of all before it
  * ```
  *
@@ -15,7 +15,7 @@ import { isCount } from "../count.ts";
 import { OptionError } from "../error.ts";
 
 const MAGIC = "LocketCQ";
-const VERSION = 2;
+const VERSION = 3;
 const PREFIX_BYTES = 16;
 const DIGEST_BYTES = 32;
 
@@ -37,7 +37,7 @@ export interface Calibration extends CalibrationShape {
   readonly model: string;
   /** Of its weights. */
   readonly weights: string;
-  /** `[layer][keys, values][KV head, channel, centre]`: floats of 32 bits, or of 16 as their bits. */
+  /** `[layer][keys, values][KV head, group, centre, channel]`: floats of 32 bits, or of 16 as their bits. */
   readonly books: Float32Array | Uint16Array;
 }
 

@@ -78,7 +78,9 @@ export class LayerView extends LayerScores implements ReducedLayer, Choice {
     const { space: { scratch, scores }, policy: { victims = "drop" }, rules: { kernels } } = this;
     const cache = this.cache;
     this.#ranking = by === "scores" ? scores[this.layer] : by === "scratch" ? scratch.logits : null;
-    [this.budget, this.sinks, this.recent] = [budget, sinks, recent];
+    this.budget = budget;
+    this.sinks = sinks;
+    this.recent = recent;
 
     // Scores that all layers share are read by the later ones too.
     const clear = by === "scores" && (!this.policy.shared || this.layer === this.nLayers - 1);
@@ -127,7 +129,8 @@ export class LayerView extends LayerScores implements ReducedLayer, Choice {
 
   cut({ below, sinks = 0, recent = 0 }: Cut): void {
     this.#ranking = this.space.scores[this.layer];
-    [this.sinks, this.recent] = [sinks, recent];
+    this.sinks = sinks;
+    this.recent = recent;
     this.cutBelow(below);
     this.clearEmpty();
   }

@@ -6,15 +6,13 @@
 import { KernelError } from "../error.ts";
 import { GUARD_BYTES, PAGE_BYTES, RESERVED_BYTES } from "../memory/plan.ts";
 import { type KernelExports, Kernels } from "./kernels.ts";
+import { ABI_VERSION } from "./wasm/abi_version.ts";
 
 /** `simd128` gives the same bits on every machine; `relaxed` is faster and may differ in the last ones. */
 export type Binary = "simd128" | "relaxed";
 
 /** Gets the module of a binary: compiled already where a runtime refuses to compile bytes. */
 export type KernelModules = (binary: Binary) => Promise<WebAssembly.Module | BufferSource>;
-
-/** Meaning of the exports and of the layouts in memory that this code was written against. */
-export const ABI_VERSION = 1;
 
 /** A module of one function: three splatted zeros, then the instructions under test. */
 function probe(...instructions: number[]): Uint8Array<ArrayBuffer> {
@@ -64,9 +62,12 @@ export async function instantiate(
   const module = source instanceof WebAssembly.Module ? source : await WebAssembly.compile(source);
   const instance = await WebAssembly.instantiate(module);
   const exports = instance.exports as unknown as KernelExports;
-  const version = exports.abi_version();
+  const version = exports.abi_version?.();
   if (version !== ABI_VERSION) {
-    throw new KernelError(`the binary speaks version ${version}, this code ${ABI_VERSION}`, "abi_version");
+    throw new KernelError(
+      `the exports of the binary are version ${version}, this code calls version ${ABI_VERSION}`,
+      "abi_version",
+    );
   }
   const reserved = exports.reserved_bytes() >>> 0;
   if (reserved > RESERVED_BYTES - GUARD_BYTES) {

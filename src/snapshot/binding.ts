@@ -6,12 +6,14 @@
 import { type CachePlan, layerBudgets } from "../cache/cache_plan.ts";
 import type { KvTypes } from "../cache/kv_cache.ts";
 import { SnapshotError } from "../error.ts";
-import { ABI_VERSION } from "../kernels/load.ts";
 import { slotwise } from "./cache_sections.ts";
 import { canonical } from "./fingerprint.ts";
 
 /** Values by name, each of which JSON can hold. */
 export type Binding = Readonly<Record<string, unknown>>;
+
+/** Of how kernels lay slots, codes and states in memory: raised by who changes that, so that older bytes are refused. */
+const LAYOUT = 2;
 
 /** A mean budget by which the budgets of layers are compared. */
 const PROBE = 4096;
@@ -25,7 +27,7 @@ export function bindingOf(model: string, kvType: KvTypes, plan: CachePlan): Bind
   const { policy, budgetRule, budget, prefill, positions, storage, read, capacities } = plan;
   return {
     model,
-    layout: ABI_VERSION,
+    layout: LAYOUT,
     keys: kvType.k,
     values: kvType.v,
     storage: storage.name,

@@ -29,11 +29,8 @@ interface Cq {
   readonly per_step: { out: number[][]; coded: number }[];
 }
 
-/** Codebooks in the kernels' order: centres are innermost. */
-const inOrder = (book: number[][][][]) =>
-  book.flatMap((head) =>
-    head.flatMap((centres) => centres[0].flatMap((_, channel) => centres.map((centre) => centre[channel])))
-  );
+/** Codebooks as one list: the channels of a centre are next to each other. */
+const inOrder = (book: number[][][][]) => book.flat(3);
 
 /** Learns codebooks as a calibration does. */
 async function learn(

@@ -1,4 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { cacheBytes } from "../../src/cache/cache_layout.ts";
+import { planCache } from "../../src/cache/cache_plan.ts";
+import { OptionError } from "../../src/error.ts";
+import type { Hparams } from "../../src/hparams.ts";
 import { assertClose, assertOut, golden, type GoldenFile, present, shape } from "../policy/golden.ts";
 import { probeParams } from "../policy/probe_seed.ts";
 import { makeRig, type Rig } from "../policy/rig.ts";
@@ -37,12 +41,20 @@ function reader(rig: Rig, bits: number) {
   const lower = params + nKvHeads * sets * 2 * 3 * dim;
   const matters = (slot: number) => (region[marks + (slot >> 5)] >>> slot % 32 & 1) === 1;
   const rank = (slot: number) => Array.from({ length: slot }, (_, i) => i).filter(matters).length;
-  const channels = [...Array(dim).keys()];
-  const code = (row: Uint32Array, i: number) => row[i * low >> 5] >>> i * low % 32 & 2 ** low - 1;
-  const codes = (upper: Uint32Array, head: number, slot: number, at: number) => {
-    if (!matters(slot)) return channels.map((i) => code(upper, i));
+  /** The codes of a row, as `wasm-kernels/src/kernel/codec/fields.rs` says. */
+  const codesOf = (bits: number, words: number[]) =>
+    Array.from({ length: dim }, (_, channel) => {
+      const [ofFour, bit] = [128 / bits, channel * bits];
+      const [part, rest] = [Math.floor(channel / ofFour), channel % ofFour];
+      const [word, shift] = 4 * part + 4 <= dim * bits / 32
+        ? [4 * part + rest % 4, Math.floor(rest / 4) * bits]
+        : [bit >> 5, bit % 32];
+      return words[word] >>> shift & 2 ** bits - 1;
+    });
+  const codes = (first: Uint32Array, head: number, slot: number, at: number) => {
+    if (!matters(slot)) return codesOf(low, [...first]);
     const start = lower + (head * rich + rank(slot)) * 2 * row + at;
-    return channels.map((i) => code(upper, i) * 2 ** low + code(region.subarray(start), i));
+    return codesOf(bits, [...first, ...region.subarray(start, start + row)]);
   };
   return {
     matters,
@@ -68,11 +80,14 @@ Deno.test(
     const { params: { probes, tau, bits_important: bits, block }, important, packed, per_step } =
       file.variants.v1;
     const drawn = await probeParams(probes, file.n);
-    for (const binary of ["simd128", "relaxed"] as const) {
+    const variants = (["simd128", "relaxed"] as const).flatMap((binary) => [
+      { binary, prefill: undefined },
+      { binary, prefill: "whole", chunk: 7 } as const,
+    ]);
+    for (const variant of variants) {
       const rig = await makeRig({
         ...shape(file),
-        prefill: undefined,
-        binary,
+        ...variant,
         policy: `zipvl:others=demote,tau=${tau},${drawn},block=${block}`,
         storage: `mixed:bits=${bits},exact=f32`,
         budget: 1,
@@ -116,3 +131,28 @@ Deno.test(
     }
   },
 );
+
+Deno.test("mixed: bytes make room for as many tokens that matter as fit", () => {
+  const hparams = {
+    nLayers: 3,
+    nHeads: 4,
+    nKvHeads: 2,
+    headDim: 64,
+    valueDim: 64,
+    positions: "rope",
+  } as unknown as Hparams;
+  const types = { k: "q8_0", v: "q8_0" } as const;
+  const planFor = (budget: string | number, prefill: "streaming" | "whole" | "sparse") =>
+    planCache(hparams, types, { policy: "zipvl:others=demote", budget, prefill }, 64, 512);
+  for (const prefill of ["streaming", "whole", "sparse"] as const) {
+    const [least, most] = [2, 512].map((slots) => cacheBytes(planFor(slots, prefill)));
+    for (const bytes of [least, least + 12_345, most - 1, most, 10 * most]) {
+      const plan = planFor(`${bytes}B`, prefill);
+      const { value } = plan.budget;
+      assertEquals(plan.budget.unit, "slots");
+      assert(cacheBytes(plan) <= bytes);
+      assert(value === 512 || cacheBytes(planFor(value + 1, prefill)) > bytes);
+    }
+    assertThrows(() => planFor(`${least - 1}B`, prefill), OptionError, `${least} bytes at least`);
+  }
+});

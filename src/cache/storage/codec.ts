@@ -23,6 +23,8 @@ export interface CodecForm {
   readonly recent: number;
   /** Tokens of a chunk, which are exact too. */
   readonly chunk: number;
+  /** Nothing is coded before a prompt has been read to its end. */
+  readonly afterPrompt?: boolean;
   /** Exact tokens and parameters of groups as 16-bit floats. */
   readonly halves: boolean;
   /** What the kind asks for: at most four numbers. */
@@ -116,12 +118,13 @@ class CodecStorage extends PlainStorage {
     kernels.codec.append(this.layers[layer], q, k, v, positions, n, hparams.nHeads);
   }
 
-  closeChunk(position: number): void {
+  closeChunk(position: number, ahead: number): void {
+    if (ahead > 0 && this.form.afterPrompt) return;
     this.#each((codec) => this.rules.kernels.codec.flush(codec, position));
   }
 
   closeStep(position: number): void {
-    this.closeChunk(position);
+    this.closeChunk(position, 0);
   }
 
   truncated(position: number): void {

@@ -33,13 +33,10 @@ export const mixed: StorageEntry = {
         "a policy beside it that demotes tokens: zipvl:others=demote",
       );
     }
-    if (prefill === "whole") {
-      const wanted = "streaming or sparse: a whole prompt would have to wait exact in every layer";
-      throw new OptionError("prefill", `${prefill} beside storage mixed`, wanted);
-    }
     const { headDim, valueDim } = hparams;
     const [low, least] = [Number(values.text("bits")) / 2, policy.every ?? 1];
     const capacity = roundUp(context, SLOT_GROUP);
+    const whole = prefill === "whole";
     const rich = roomFor(budget, capacity);
     const sets = Math.ceil(context / least) + 1;
     const halves = values.text("exact") === "f16";
@@ -50,7 +47,9 @@ export const mixed: StorageEntry = {
       kind: CODEC_KIND.mixed,
       // What waits when a prompt begins: what the last one left, and what came after it.
       recent: 2 * (least - 1),
-      chunk,
+      // A whole prompt waits until its end.
+      chunk: whole ? context : chunk,
+      afterPrompt: whole,
       halves,
       params: [low, rich, sets, least],
       keyWords: SLOT_GROUP * row(headDim),
@@ -61,13 +60,8 @@ export const mixed: StorageEntry = {
   },
 };
 
-/** Slots of `capacity` that a budget leaves room for. */
+/** Slots of `capacity` that a budget leaves room for; one of bytes none, until it is known what they are worth. */
 function roomFor({ unit, value }: Budget, capacity: number): number {
   if (unit === "share") return Math.ceil(value * capacity - 1e-9);
-  if (unit === "slots") return Math.min(value, capacity);
-  throw new OptionError(
-    "budget",
-    `${value} bytes`,
-    "a share or slots beside storage mixed: how many tokens may matter",
-  );
+  return unit === "slots" ? Math.min(value, capacity) : 0;
 }

@@ -9,7 +9,7 @@ import type { CalibrationExports } from "./calibration_exports.ts";
 
 /** Points that codebooks are learned from, of all KV heads of one layer's keys or values. */
 export interface BookTraining {
-  /** `[G, dim, centres]` */
+  /** `[G, dim / channels, centres, channels]` */
   readonly books: Floats;
   /** `[G, dim / channels, n]`: the nearest centre of each point. */
   readonly labels: Words;

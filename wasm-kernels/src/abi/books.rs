@@ -4,7 +4,7 @@ use crate::kernel::codec::floats::Rows;
 use crate::kernel::codec::train::Training;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-/// Places the first `used` centres of codebooks `f32[G, dim, centres]` on points `f32[G, n, dim]` far from each other, by
+/// Places the first `used` centres of codebooks `f32[G, dim / channels, centres, channels]` on points `f32[G, n, dim]` far from each other, by
 /// their weights `f32[G, n, weight_groups]`, where those are `dim / channels` or 1; others are infinitely far. `distances f32[n]` is scratch.
 #[wasm_bindgen]
 #[allow(clippy::too_many_arguments)]

@@ -8,27 +8,22 @@ mod attention;
 #[cfg(feature = "calibrate")]
 mod books;
 mod cascade;
+mod classes;
+mod clusters;
 mod codec;
 mod elementwise;
 mod embedding;
 #[cfg(feature = "calibrate")]
 mod gradient;
-mod index;
 mod logits;
 mod mass;
 mod matmul;
+mod pages;
 mod policy;
 mod policy_stored;
 mod quant;
 mod signal;
-
-/// Raised whenever the meaning of an export or of a layout in memory changes; compared at load.
-pub const ABI_VERSION: u32 = 1;
-
-#[wasm_bindgen]
-pub fn abi_version() -> u32 {
-    ABI_VERSION
-}
+mod sketches;
 
 extern "C" {
     /// Placed by the linker at the end of the module's own data and stack.

@@ -19,24 +19,17 @@ pub struct BlockFormat {
     bias: i32,
     /// Takes so many blocks of four rows apart.
     pub place: unsafe fn(&mut Group, column: usize, group: *const u8, n_blocks: usize, masks: &Masks),
-    whole: Decode,
-    split: Decode,
+    whole: Dot,
+    split: Dot,
     shared: Option<Shared>,
-}
-
-/// How a format is multiplied with one token.
-#[derive(Clone, Copy)]
-pub struct Decode {
-    /// Groups side by side, at most `ABREAST`.
-    pub abreast: usize,
-    pub dot: Dot,
 }
 
 impl BlockFormat {
     pub const fn of<F: Format>() -> Self {
+        // Running sums, groups times parts, are 8.
         let whole = match F::PARTS {
-            2 => Decode { abreast: 4, dot: dot::<F, 4, false> },
-            _ => Decode { abreast: 2, dot: dot::<F, 2, false> },
+            2 => dot::<F, 4, false>,
+            _ => dot::<F, 2, false>,
         };
         Self {
             columns: F::COLUMNS,
@@ -49,11 +42,7 @@ impl BlockFormat {
             bias: if F::BIAS_BITS == 0 { 0 } else { 1 << F::BIAS_BITS },
             place: Group::place::<F>,
             whole,
-            split: if F::WIDE && SecondOperand::MAY_BE_SEVEN_BITS {
-                Decode { abreast: 1, dot: dot::<F, 1, true> }
-            } else {
-                whole
-            },
+            split: if F::WIDE && SecondOperand::MAY_BE_SEVEN_BITS { dot::<F, 1, true> } else { whole },
             shared: Shared::of::<F>(),
         }
     }
@@ -76,7 +65,8 @@ impl BlockFormat {
         self.wide && !masks.wide.whole
     }
 
-    pub fn decode(&self, masks: &Masks) -> Decode {
+    /// How one token is multiplied.
+    pub fn dot(&self, masks: &Masks) -> Dot {
         if self.splits(masks) {
             self.split
         } else {

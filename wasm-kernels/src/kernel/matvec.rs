@@ -1,7 +1,7 @@
 //! Groups of four interleaved rows times one row of activations: the inner loop of decoding.
 //!
 //! ```text
-//! for each run of columns:
+//! for each block of columns, for each pass over the groups, for each run of columns:
 //!     d[group][part] = -bias * sum of x's codes
 //!     for each step:
 //!         x[part] = 4 codes of x, splatted
@@ -10,21 +10,22 @@
 //! ```
 //! Every weight is read once, unpacked in registers and used once, so reading memory is the bound to reach for.
 //! Several groups side by side share what is done with x, and give the memory more than one stream to fetch. Groups
-//! times parts are 8 running sums, as many as the registers hold beside all else.
+//! times parts are 8 running sums, as many as the registers hold beside all else; a format of four parts takes two passes
+//! for its four groups.
 use super::quantize::{BLOCK, MINUS_FIRST, MINUS_SUM, SCALE, SCALED_SUM};
 use crate::quant::{unrolled, Format, Masks, Opened};
 use crate::simd::*;
 
 /// Parts of any format.
 const MAX_PARTS: usize = 4;
-/// Most groups side by side.
+/// Groups side by side.
 pub const ABREAST: usize = 4;
 
 /// Adds to sums the products of `n_blocks` blocks of each group with the activations at `x`.
 pub type Dot =
     unsafe fn(sums: &mut [v128; ABREAST], groups: &[*const u8; ABREAST], n_blocks: usize, x: *const u8, masks: &Masks);
 
-/// The `Dot` of the first `GROUPS` groups. `SPLIT` takes codes of 8 bits apart.
+/// The `Dot` that takes `GROUPS` groups in a pass. `SPLIT` takes codes of 8 bits apart.
 ///
 /// # Safety
 /// `n_blocks` blocks of four rows are readable at each group, as many columns of activations at `x`.
@@ -36,36 +37,42 @@ pub unsafe fn dot<F: Format, const GROUPS: usize, const SPLIT: bool>(
     mut x: *const u8,
     masks: &Masks,
 ) {
-    let mut groups: [*const u8; GROUPS] = core::array::from_fn(|g| groups[g]);
-    let mut acc: [v128; GROUPS] = core::array::from_fn(|g| sums[g]);
+    let mut groups = *groups;
     for _ in 0..n_blocks {
-        let opened: [Opened; GROUPS] = core::array::from_fn(|g| F::open(groups[g], masks));
-        for run in 0..masks.runs::<F>() {
-            unrolled!(32 / F::GROUP, half => {
-                let d = steps::<F, GROUPS, SPLIT>(groups, run, half, x, masks);
-                unrolled!(F::RUN / 32, i => {
-                    let x = x.add(i * BLOCK);
-                    let scale_x = splat(x, SCALE);
-                    unrolled!(GROUPS, g => {
-                        let (scale, offset) = F::scale(groups[g], &opened[g], run, i, half, masks);
-                        // The two parts of a run of 32 columns are halves of one block.
-                        let d = if F::RUN == 32 { i32x4_add(d[g][0], d[g][1]) } else { d[g][i] };
-                        acc[g] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale, scale_x), acc[g]);
-                        if F::OFFSET {
-                            let sum = match F::GROUP {
-                                16 => f32x4_mul(f32x4_convert_i32x4(minus_half(x, half)), f32x4_neg(scale_x)),
-                                _ => splat(x, SCALED_SUM),
-                            };
-                            acc[g] = f32x4_madd(offset, sum, acc[g]);
-                        }
+        for pass in 0..if GROUPS == ABREAST { 1 } else { masks.trips(ABREAST / GROUPS) } {
+            let first = pass * GROUPS;
+            let groups: [*const u8; GROUPS] = core::array::from_fn(|g| *groups.get_unchecked(first + g));
+            let mut acc: [v128; GROUPS] = core::array::from_fn(|g| *sums.get_unchecked(first + g));
+            let opened: [Opened; GROUPS] = core::array::from_fn(|g| F::open(groups[g], masks));
+            let mut x = x;
+            for run in 0..masks.runs::<F>() {
+                unrolled!(32 / F::GROUP, half => {
+                    let d = steps::<F, GROUPS, SPLIT>(groups, run, half, x, masks);
+                    unrolled!(F::RUN / 32, i => {
+                        let x = x.add(i * BLOCK);
+                        let scale_x = splat(x, SCALE);
+                        unrolled!(GROUPS, g => {
+                            let (scale, offset) = F::scale(groups[g], &opened[g], run, i, half, masks);
+                            // The two parts of a run of 32 columns are halves of one block.
+                            let d = if F::RUN == 32 { i32x4_add(d[g][0], d[g][1]) } else { d[g][i] };
+                            acc[g] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale, scale_x), acc[g]);
+                            if F::OFFSET {
+                                let sum = match F::GROUP {
+                                    16 => f32x4_mul(f32x4_convert_i32x4(minus_half(x, half)), f32x4_neg(scale_x)),
+                                    _ => splat(x, SCALED_SUM),
+                                };
+                                acc[g] = f32x4_madd(offset, sum, acc[g]);
+                            }
+                        });
                     });
                 });
-            });
-            x = x.add(F::RUN / 32 * BLOCK);
+                x = x.add(F::RUN / 32 * BLOCK);
+            }
+            unrolled!(GROUPS, g => *sums.get_unchecked_mut(first + g) = acc[g]);
         }
+        x = x.add(F::COLUMNS / 32 * BLOCK);
         groups = groups.map(|group| group.add(4 * F::BYTES));
     }
-    sums[..GROUPS].copy_from_slice(&acc);
 }
 
 /// A field or four codes of a block.

@@ -1,7 +1,7 @@
 //! The inner loop of matrix products: 4 or 8 rows times 4 tokens, in registers.
 //!
 //! ```text
-//! for each block of 32 columns:
+//! for each block of 32 columns (half of one, where scales belong to halves):
 //!     d[group][k] = -bias * rotate(sums of the tokens' codes, k)
 //!     for each step of 4 columns:
 //!         x = the step's codes of 4 tokens, w[group] = the step's codes of 4 rows
@@ -64,52 +64,58 @@ pub unsafe fn tile<S: Shape, const GROUPS: usize>(
     bias: v128,
     masks: &Masks,
 ) {
-    for block in 0..n_blocks {
-        let field = |at: usize| v128_load(x.add(TOKENS * at) as *const v128);
-        let scale = field(SCALE);
-        for half in 0..if S::HALVES { 2 } else { 1 } {
-            let minus_sum = match (S::HALVES, half) {
-                (false, _) => field(MINUS_SUM),
-                (true, 0) => field(MINUS_FIRST),
-                (true, _) => i32x4_sub(field(MINUS_SUM), field(MINUS_FIRST)),
-            };
-            let zero = [i32x4_splat(0); TOKENS];
-            let start = if S::OFFSET || S::SPLIT { zero } else { rotations(i32x4_mul(minus_sum, bias)) };
-            let (mut low, mut high) = ([start; GROUPS], [zero; GROUPS]);
-            let first = 4 * half;
-            for step in first..first + if S::HALVES { masks.trips(4) } else { masks.trips(8) } {
-                let x = rotations(v128_load(x.add(16 * step) as *const v128));
-                unrolled!(GROUPS, g => {
-                    let w = load(groups[g].low[block].get_unchecked(step));
-                    unrolled!(TOKENS, k => low[g][k] = dot4_i8x16_u7x16_add(x[k], w, low[g][k]));
-                    if S::SPLIT {
-                        let w = load(groups[g].high[block].get_unchecked(step));
-                        unrolled!(TOKENS, k => high[g][k] = dot4_i8x16_u7x16_add(x[k], w, high[g][k]));
-                    }
-                });
-            }
-            let scale_x = rotations(scale);
-            unrolled!(GROUPS, g => {
-                let scale_w = load(&groups[g].scales[block][half]);
-                unrolled!(TOKENS, k => {
-                    let d = if S::SPLIT { i32x4_sub(low[g][k], i32x4_shl(high[g][k], 7)) } else { low[g][k] };
-                    acc[g][k] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale_w, scale_x[k]), acc[g][k]);
-                });
-            });
-            if S::OFFSET {
-                let sum = if S::HALVES {
-                    f32x4_neg(f32x4_mul(f32x4_convert_i32x4(minus_sum), scale))
-                } else {
-                    field(SCALED_SUM)
+    // As with one token alone: of four blocks the first halves, then the second ones.
+    let run = if S::HALVES { masks.trips(4) } else { n_blocks };
+    for first in (0..n_blocks).step_by(run) {
+        for half in 0..if S::HALVES { masks.trips(2) } else { 1 } {
+            let mut x = x;
+            for block in first..first + run {
+                let field = |at: usize| v128_load(x.add(TOKENS * at) as *const v128);
+                let scale = field(SCALE);
+                let minus_sum = match (S::HALVES, half) {
+                    (false, _) => field(MINUS_SUM),
+                    (true, 0) => field(MINUS_FIRST),
+                    (true, _) => i32x4_sub(field(MINUS_SUM), field(MINUS_FIRST)),
                 };
-                let sum = rotations(sum);
+                let zero = [i32x4_splat(0); TOKENS];
+                let start = if S::OFFSET || S::SPLIT { zero } else { rotations(i32x4_mul(minus_sum, bias)) };
+                let (mut low, mut high) = ([start; GROUPS], [zero; GROUPS]);
+                let first = 4 * half;
+                for step in first..first + if S::HALVES { masks.trips(4) } else { masks.trips(8) } {
+                    let x = rotations(v128_load(x.add(16 * step) as *const v128));
+                    unrolled!(GROUPS, g => {
+                        let w = load(groups[g].low[block].get_unchecked(step));
+                        unrolled!(TOKENS, k => low[g][k] = dot4_i8x16_u7x16_add(x[k], w, low[g][k]));
+                        if S::SPLIT {
+                            let w = load(groups[g].high[block].get_unchecked(step));
+                            unrolled!(TOKENS, k => high[g][k] = dot4_i8x16_u7x16_add(x[k], w, high[g][k]));
+                        }
+                    });
+                }
+                let scale_x = rotations(scale);
                 unrolled!(GROUPS, g => {
-                    let offset = load(&groups[g].offsets[block][half]);
-                    unrolled!(TOKENS, k => acc[g][k] = f32x4_madd(offset, sum[k], acc[g][k]));
+                    let scale_w = load(groups[g].scales[block].get_unchecked(half));
+                    unrolled!(TOKENS, k => {
+                        let d = if S::SPLIT { i32x4_sub(low[g][k], i32x4_shl(high[g][k], 7)) } else { low[g][k] };
+                        acc[g][k] = f32x4_madd(f32x4_convert_i32x4(d), f32x4_mul(scale_w, scale_x[k]), acc[g][k]);
+                    });
                 });
+                if S::OFFSET {
+                    let sum = if S::HALVES {
+                        f32x4_neg(f32x4_mul(f32x4_convert_i32x4(minus_sum), scale))
+                    } else {
+                        field(SCALED_SUM)
+                    };
+                    let sum = rotations(sum);
+                    unrolled!(GROUPS, g => {
+                        let offset = load(groups[g].offsets[block].get_unchecked(half));
+                        unrolled!(TOKENS, k => acc[g][k] = f32x4_madd(offset, sum[k], acc[g][k]));
+                    });
+                }
+                x = x.add(TOKENS * BLOCK);
             }
         }
-        x = x.add(TOKENS * BLOCK);
+        x = x.add(run * TOKENS * BLOCK);
     }
 }
 

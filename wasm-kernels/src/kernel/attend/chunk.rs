@@ -19,7 +19,6 @@ pub struct Run {
 }
 
 /// Slots of a head, those of one block next to each other.
-#[derive(Clone, Copy)]
 pub struct Runs {
     runs: [Run; CHUNK / EIGHT],
     n: usize,
@@ -44,23 +43,22 @@ impl Runs {
         }
     }
 
-    /// The next slots of `next..end`, which moves behind them: at most `most`, by eights, or by blocks if they are `whole`,
-    /// of which `active` has bits.
+    /// Becomes the next slots of `next..end`, which moves behind them: at most `most`, by eights, or by blocks if they are
+    /// `whole`, of which `active` has bits.
     #[inline(never)]
-    pub fn take(next: &mut usize, end: usize, most: usize, active: Option<&[u32]>, whole: bool) -> Self {
-        let mut runs = Self::new();
+    pub fn take(&mut self, next: &mut usize, end: usize, most: usize, active: Option<&[u32]>, whole: bool) {
+        (self.n, self.n_slots) = (0, 0);
         while *next < end {
             let bits = active.map_or(u32::MAX, |active| active[*next / BLOCK]) >> (*next % BLOCK);
             let n = if bits == 0 || whole || bits == u32::MAX { BLOCK - *next % BLOCK } else { EIGHT };
             if bits != 0 && (n == BLOCK || bits & 255 != 0) {
-                if runs.n_slots + n > most {
+                if self.n_slots + n > most {
                     break;
                 }
-                runs.push(*next, n);
+                self.push(*next, n);
             }
             *next += n;
         }
-        runs
     }
 
     /// As many slots, from the start of what they have been decoded to.
@@ -96,7 +94,7 @@ impl Runs {
 
 /// What all rows share about the slots of a chunk.
 pub struct Chunk<'a> {
-    pub runs: Runs,
+    pub runs: &'a Runs,
     pub head: &'a Cache<'a>,
     /// The lowest and the highest position.
     pub range: (u32, u32),
@@ -116,7 +114,7 @@ pub fn load_words(quad: &[u32; 4]) -> v128 {
 impl<'a> Chunk<'a> {
     /// `value`: how attention finds the values, decoded or not. `scales` is room.
     #[inline(never)]
-    pub fn new(runs: Runs, head: &'a Cache, value: Shape, scales: &'a mut [f32; CHUNK]) -> Self {
+    pub fn new(runs: &'a Runs, head: &'a Cache, value: Shape, scales: &'a mut [f32; CHUNK]) -> Self {
         let mut has_gaps = false;
         let (mut low, mut high) = (u32x4_splat(u32::MAX), u32x4_splat(0));
         let mut top = f32x4_splat(0.0);

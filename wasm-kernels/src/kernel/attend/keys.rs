@@ -33,13 +33,13 @@ pub struct PreparedQueries {
     /// Q8_0: what a query's unit stands for, times the scale of logits.
     units: [f32; ROWS],
     /// Q4_0: per block the unit, and the offset of a logit, both times the scale of logits.
-    blocks: [[(f32, f32); BLOCKS]; ROWS],
+    blocks: MaybeUninit<[[(f32, f32); BLOCKS]; ROWS]>,
 }
 
 impl PreparedQueries {
     pub fn new(shape: Shape) -> Self {
         // Not cleared: it would cost as much as a short attention, and `set` writes what is read.
-        Self { shape, words: MaybeUninit::uninit(), units: [0.0; ROWS], blocks: [[(0.0, 0.0); BLOCKS]; ROWS] }
+        Self { shape, words: MaybeUninit::uninit(), units: [0.0; ROWS], blocks: MaybeUninit::uninit() }
     }
 
     fn row(&self, row: usize) -> *const u32 {
@@ -90,7 +90,9 @@ impl PreparedQueries {
                     put(first + block.len() / 4, 0);
                     put(first + block.len() / 4 + 1, 0);
                     let unit = top / 127.0 * scale;
-                    self.blocks[row][b] = (unit, -7.5 * sum as f32 * unit);
+                    let blocks = self.blocks.as_mut_ptr() as *mut [(f32, f32); BLOCKS];
+                    // SAFETY: a row below `ROWS`, and a block of at most `MAX_DIM` dims.
+                    unsafe { (*blocks.add(row))[b] = (unit, -7.5 * sum as f32 * unit) };
                 }
             }
         }
@@ -140,13 +142,16 @@ unsafe fn score_rows<const R: usize>(
         }
         KvType::Q8_0 => {
             let units: [v128; R] = core::array::from_fn(|r| f32x4_splat(queries.units[first + r]));
+            // Known here, so that the sizes that follow from it are not looked up again for every group.
+            let shape = &Shape { kind: KvType::Q8_0, ..*shape };
             each_group::<R, SHARED>(logits, keys, runs, shape, |keys| {
                 let sums: [[v128; R]; SHARED] = dot_q8_0(q, keys, shape);
                 sums.map(|sums| core::array::from_fn(|r| f32x4_mul(sums[r], units[r])))
             })
         }
         KvType::Q4_0 => {
-            let units = &queries.blocks[first..];
+            let units = (queries.blocks.as_ptr() as *const [(f32, f32); BLOCKS]).add(first);
+            let shape = &Shape { kind: KvType::Q4_0, ..*shape };
             each_group(logits, keys, runs, shape, |keys| dot_q4_0::<R>(q, units, keys, shape))
         }
         _ => unreachable!("one or four rows of floats"),
@@ -221,11 +226,13 @@ unsafe fn dot_q8_0<const R: usize>(q: *const u32, keys: *const u32, shape: &Shap
         let headers: [v128; SHARED] = core::array::from_fn(|g| word(keys.add(g * stride), b));
         let start = headers.map(|header| i32x4_neg(i32x4_shr(i32x4_shl(header, 16), 10)));
         let block = b * BLOCK / 4..((b + 1) * BLOCK / 4).min(n_vectors);
-        let acc = dot_block(q, codes, stride, block, start.map(|start| [dot14_start(start); R]), Q8);
+        let start = start.map(|start| dot14_start(start));
+        let acc: [[[v128; SHARED]; 2]; R] = dot_block(q, codes, stride, block, start, Q8);
         for g in 0..SHARED {
             let scale = v128_and(headers[g], u32x4_splat(0xffff_0000));
             for r in 0..R {
-                sums[g][r] = f32x4_madd(f32x4_convert_i32x4(dot14_join(acc[g][r])), scale, sums[g][r]);
+                let dot = dot14_join((acc[r][0][g], acc[r][1][g]));
+                sums[g][r] = f32x4_madd(f32x4_convert_i32x4(dot), scale, sums[g][r]);
             }
         }
     }
@@ -235,7 +242,7 @@ unsafe fn dot_q8_0<const R: usize>(q: *const u32, keys: *const u32, shape: &Shap
 #[inline(always)]
 unsafe fn dot_q4_0<const R: usize>(
     q: *const u32,
-    units: &[[(f32, f32); BLOCKS]],
+    units: *const [(f32, f32); BLOCKS],
     keys: *const u32,
     shape: &Shape,
 ) -> [[v128; R]; SHARED] {
@@ -244,14 +251,15 @@ unsafe fn dot_q4_0<const R: usize>(
     let mut sums = [[f32x4_splat(0.0); R]; SHARED];
     for b in 0..shape.dim.div_ceil(BLOCK) {
         let block = b * BLOCK / 8..((b + 1) * BLOCK / 8).min(n_vectors);
-        let acc = dot_block(q, codes, stride, block, [[(i32x4_splat(0), i32x4_splat(0)); R]; SHARED], Q4);
+        let acc: [[[v128; SHARED]; 2]; R] =
+            dot_block(q, codes, stride, block, [(i32x4_splat(0), i32x4_splat(0)); SHARED], Q4);
         for g in 0..SHARED {
             // The scale of an even block lies in the lower half.
             let scales = i32x4_shl(word(keys.add(g * stride), b / 2), 16 - b as u32 % 2 * 16);
             let scale = v128_and(scales, u32x4_splat(0xffff_0000));
             for r in 0..R {
-                let (unit, offset) = units[r][b];
-                let dot = f32x4_convert_i32x4(i32x4_add(acc[g][r].0, acc[g][r].1));
+                let (unit, offset) = (*units.add(r))[b];
+                let dot = f32x4_convert_i32x4(i32x4_add(acc[r][0][g], acc[r][1][g]));
                 let dot = f32x4_madd(dot, f32x4_splat(unit), f32x4_splat(offset));
                 sums[g][r] = f32x4_madd(dot, scale, sums[g][r]);
             }
@@ -264,38 +272,41 @@ unsafe fn dot_q4_0<const R: usize>(
 ///
 /// A vector of four words is loaded at once and splatted in registers: where a runtime checks bounds by comparison, as
 /// Deno does, a load costs three instructions. The loop has to stay one: unrolled, LLVM gathers the dots of one sum, each
-/// of which waits for the one before.
+/// of which waits for the one before. Of a row, one half of its pairs goes before the other: for two rows, 8 sums, 4
+/// vectors of codes, the query and 2 of its splats are then all that is alive, and as many as V8 has registers.
 #[inline(always)]
 unsafe fn dot_block<const R: usize, F: CodeForm>(
     q: *const u32,
     codes: *const u32,
     stride: usize,
     vectors: core::ops::Range<usize>,
-    mut acc: [[Pair; R]; SHARED],
+    start: [Pair; SHARED],
     form: F,
-) -> [[Pair; R]; SHARED] {
+) -> [[[v128; SHARED]; 2]; R] {
+    let mut acc = [[[i32x4_splat(0); SHARED]; 2]; R];
+    for r in 0..R {
+        for g in 0..SHARED {
+            (acc[r][0][g], acc[r][1][g]) = start[g];
+        }
+    }
     let last = vectors.end - 1;
     let mut i = vectors.start;
     while i < vectors.end {
-        let q: [v128; R] = core::array::from_fn(|r| v128_load(q.add(r * STRIDE + 2 * i) as *const v128));
-        let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), i)));
-        for r in 0..R {
-            let (first, second) = (i32x4_shuffle::<0, 0, 0, 0>(q[r], q[r]), i32x4_shuffle::<1, 1, 1, 1>(q[r], q[r]));
-            for g in 0..SHARED {
-                acc[g][r].0 = form.dot(k[g].0, first, acc[g][r].0);
-                acc[g][r].1 = form.dot(k[g].1, second, acc[g][r].1);
-            }
-        }
         let next = if F::PAIRS { i + 1 } else { (i + 1).min(last) };
-        i += 2;
-        let k: [Pair; SHARED] = core::array::from_fn(|g| form.open(word(codes.add(g * stride), next)));
+        let k: [[Pair; SHARED]; 2] =
+            [i, next].map(|i| core::array::from_fn(|g| form.open(word(codes.add(g * stride), i))));
         for r in 0..R {
-            let (first, second) = (i32x4_shuffle::<2, 2, 2, 2>(q[r], q[r]), i32x4_shuffle::<3, 3, 3, 3>(q[r], q[r]));
+            let q = v128_load(q.add(r * STRIDE + 2 * i) as *const v128);
+            let (first, second) = (i32x4_shuffle::<0, 0, 0, 0>(q, q), i32x4_shuffle::<2, 2, 2, 2>(q, q));
             for g in 0..SHARED {
-                acc[g][r].0 = form.dot(k[g].0, first, acc[g][r].0);
-                acc[g][r].1 = form.dot(k[g].1, second, acc[g][r].1);
+                acc[r][0][g] = form.dot(k[1][g].0, second, form.dot(k[0][g].0, first, acc[r][0][g]));
+            }
+            let (first, second) = (i32x4_shuffle::<1, 1, 1, 1>(q, q), i32x4_shuffle::<3, 3, 3, 3>(q, q));
+            for g in 0..SHARED {
+                acc[r][1][g] = form.dot(k[1][g].1, second, form.dot(k[0][g].1, first, acc[r][1][g]));
             }
         }
+        i += 2;
     }
     acc
 }

@@ -57,15 +57,15 @@ pub fn attend_row(
     if head.extras.active.is_some() {
         hide(results, core::slice::from_ref(row), capacity, 0, head.slots.len());
     }
-    let mut next = 0;
+    let (mut next, mut runs) = (0, Runs::new());
     loop {
-        let runs = Runs::take(&mut next, head.slots.len(), CHUNK, head.extras.active, true);
+        runs.take(&mut next, head.slots.len(), CHUNK, head.extras.active, true);
         let n_slots = runs.n_slots();
         if n_slots == 0 {
             break;
         }
         let logits = &mut logits[..n_slots];
-        let chunk = Chunk::new(runs, head, float, &mut scales);
+        let chunk = Chunk::new(&runs, head, float, &mut scales);
         if row.mask.hides(chunk.range) {
             // Where slots are left out, all are hidden so far.
             if runs.is_one_piece() {

@@ -69,14 +69,14 @@ pub fn attend_rows(
     if head.extras.active.is_some() {
         hide(results, rows, head.key.capacity, 0, head.slots.len());
     }
-    let mut next = 0;
+    let (mut next, mut runs) = (0, Runs::new());
     loop {
-        let runs = Runs::take(&mut next, head.slots.len(), most, head.extras.active, whole);
+        runs.take(&mut next, head.slots.len(), most, head.extras.active, whole);
         let n_slots = runs.n_slots();
         if n_slots == 0 {
             break;
         }
-        let chunk = Chunk::new(runs, head, value, scales);
+        let chunk = Chunk::new(&runs, head, value, scales);
         if rows.iter().all(|row| row.mask.hides(chunk.range)) {
             // Where slots are left out, all are hidden so far.
             if runs.is_one_piece() {
@@ -115,7 +115,7 @@ pub fn attend_rows(
             values::add(results.out, rows, weights, values.0, values.1, value);
         }
     }
-    for (row, state) in rows.iter().zip(running) {
+    for (row, state) in rows.iter().zip(&running) {
         let out = &mut results.out[row.in_q * dim..][..dim];
         results.lse[row.in_scores] = state.finish(out, value.kind);
     }

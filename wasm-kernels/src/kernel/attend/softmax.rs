@@ -119,8 +119,12 @@ impl Running {
         if max <= self.max + SLACK {
             return None;
         }
-        let factor = exp(self.max - max);
-        self.max = max;
+        let before = core::mem::replace(&mut self.max, max);
+        // So far all weights are 0.
+        if before == f32::NEG_INFINITY {
+            return None;
+        }
+        let factor = exp(before - max);
         self.sum *= factor;
         self.weight_sum *= factor;
         Some(factor)
@@ -133,7 +137,9 @@ impl Running {
         }
         let offset = if kind == KvType::Q4_0 { f32x4_splat(-7.5 * self.weight_sum) } else { f32x4_splat(0.0) };
         let factor = f32x4_splat(1.0 / self.sum);
-        crate::kernel::lanes::map(out, |v| f32x4_mul(f32x4_add(v, offset), factor));
+        for out in out.as_chunks_mut::<4>().0 {
+            store(out, f32x4_mul(f32x4_add(load(out), offset), factor));
+        }
         self.max + ln(self.sum)
     }
 }

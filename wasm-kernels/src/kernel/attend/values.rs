@@ -90,32 +90,25 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
     let n_vectors = if FOUR_BITS { BLOCK / 8 } else { BLOCK / 4 };
     let all = opaque(n_vectors);
     for d in (0..shape.dim / 4).step_by(D) {
-        let mut acc = [[dot14_start(i32x4_splat(0)); R]; D];
+        let mut acc = [[[i32x4_splat(0); D]; 2]; R];
         for run in runs.iter() {
             let codes = values.as_ptr().add(run.slot / BLOCK * stride + 4 * BLOCK + 16 * d * n_vectors);
             // Blocks of 4 bits are whole.
             let (start, end) =
                 if FOUR_BITS { (0, all) } else { (run.slot % BLOCK / 4, (run.slot % BLOCK + run.n) / 4) };
             let mut dot = |group: usize, codes: [[v128; D]; 2]| {
-                let words: [v128; R] = core::array::from_fn(|r| {
-                    let group = run.place / 4 + group - start;
-                    v128_load(weights[r].words.as_ptr().add(2 * group) as *const v128)
-                });
                 let codes = codes.map(|codes| codes.map(|codes| dot14_bytes(codes)));
+                // In the order in which the fewest vectors are alive, see `keys`.
                 for r in 0..R {
-                    let w = words[r];
-                    let (high, low) = (i32x4_shuffle::<0, 0, 0, 0>(w, w), i32x4_shuffle::<1, 1, 1, 1>(w, w));
+                    let group = run.place / 4 + group - start;
+                    let w = v128_load(weights[r].words.as_ptr().add(2 * group) as *const v128);
+                    let (first, second) = (i32x4_shuffle::<0, 0, 0, 0>(w, w), i32x4_shuffle::<2, 2, 2, 2>(w, w));
                     for d in 0..D {
-                        acc[d][r].0 = dot14_add(codes[0][d].0, high, acc[d][r].0);
-                        acc[d][r].1 = dot14_add(codes[0][d].1, low, acc[d][r].1);
+                        acc[r][0][d] = dot14_add(codes[1][d].0, second, dot14_add(codes[0][d].0, first, acc[r][0][d]));
                     }
-                }
-                for r in 0..R {
-                    let w = words[r];
-                    let (high, low) = (i32x4_shuffle::<2, 2, 2, 2>(w, w), i32x4_shuffle::<3, 3, 3, 3>(w, w));
+                    let (first, second) = (i32x4_shuffle::<1, 1, 1, 1>(w, w), i32x4_shuffle::<3, 3, 3, 3>(w, w));
                     for d in 0..D {
-                        acc[d][r].0 = dot14_add(codes[1][d].0, high, acc[d][r].0);
-                        acc[d][r].1 = dot14_add(codes[1][d].1, low, acc[d][r].1);
+                        acc[r][1][d] = dot14_add(codes[1][d].1, second, dot14_add(codes[0][d].1, first, acc[r][1][d]));
                     }
                 }
             };
@@ -130,10 +123,10 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
                 }
             }
         }
-        for (i, acc) in acc.into_iter().enumerate() {
+        for i in 0..D {
             for r in 0..R {
                 let place = out[r].add(4 * (d + i)) as *mut v128;
-                let sum = f32x4_convert_i32x4(dot14_join(acc[r]));
+                let sum = f32x4_convert_i32x4(dot14_join((acc[r][0][i], acc[r][1][i])));
                 v128_store(place, f32x4_madd(sum, f32x4_splat(weights[r].unit), v128_load(place)));
             }
         }

@@ -35,19 +35,6 @@ impl Rows {
         }
     }
 
-    /// Four of a row.
-    #[inline(always)]
-    pub fn quad(&self, row: &[u32], quad: usize) -> v128 {
-        if self.halves {
-            let pair: &[u32; 2] = row[2 * quad..][..2].try_into().unwrap();
-            // SAFETY: two words are four readable halves.
-            Widen::new().low(unsafe { i32x4_load_extend_i16x4(pair.as_ptr() as *const i16) })
-        } else {
-            let four: &[u32; 4] = row[4 * quad..][..4].try_into().unwrap();
-            load(&four.map(f32::from_bits))
-        }
-    }
-
     /// `x`, as long as a row is wide, a multiple of 4.
     pub fn read(&self, row: &[u32], x: &mut [f32]) {
         let quads = x.as_chunks_mut::<4>().0;

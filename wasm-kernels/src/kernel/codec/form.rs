@@ -103,8 +103,8 @@ impl Form {
                 (Keys::Mixed(mixed), Values::Mixed(mixed))
             }
             _ => {
-                let [channels, width, halves, _] = params;
-                let coupled = |dim| Coupled { dim, channels, centres: Rows { width, halves: halves != 0 } };
+                let [channels, n, halves, _] = params;
+                let coupled = |dim| Coupled { dim, n, centre: Rows { width: channels, halves: halves != 0 } };
                 (Keys::Coupled(coupled(key_dim)), Values::Coupled(coupled(value_dim)))
             }
         };

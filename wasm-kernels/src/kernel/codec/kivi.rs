@@ -5,13 +5,14 @@
 //! step = (max - min) / (2^bits - 1), code = round((x - min) / step), x' = code * step + min
 //! keys    a block of 32 slots: per group of slots and channel (step, min); then vectors, lane = slot % 4, in which the
 //!         codes of slots lane, lane + 4, ... follow each other: 32 slots of one channel of 4 bits, of two of 2 bits
-//! values  a row per slot: per group of channels (step, min); then the codes, channel after channel
+//! values  a row per slot: per group of channels (step, min); then the codes, as fields.rs says
 //! ```
 //! - Channels of keys that are large are so for every token: they get a step of their own.
 //! - A vector of keys opens into those of attention's floats by shifts of whole vectors.
-//! - Values are opened four channels at a time: splatted, masked lane by lane, the places of the bits taken out by
-//!   lanes of the step.
+//! - So does a row of values.
+use super::fields::{spread, CodeRows};
 use super::floats::Rows;
+use crate::kernel::kv::half::Widen;
 use crate::kernel::lanes::store;
 use crate::kernel::scalar::nearest;
 use crate::simd::*;
@@ -36,6 +37,17 @@ impl Grid {
 
     fn mask(&self) -> u32 {
         (1 << self.bits) - 1
+    }
+
+    /// Step and least of stored parameters, in all lanes.
+    #[inline(always)]
+    fn pair(&self, params: &[u32], widen: &Widen) -> [v128; 2] {
+        if self.params.halves {
+            let pair = i32x4_splat(params[0] as i32);
+            [widen.high(i32x4_shl(pair, 16)), widen.high(pair)]
+        } else {
+            [0, 1].map(|i| i32x4_splat(params[i] as i32))
+        }
     }
 
     /// Stores the parameters of `x`; what makes codes of it.
@@ -114,20 +126,26 @@ impl KeyCodes {
     #[inline(never)]
     pub fn decode(&self, block: &[u32], out: &mut [f32]) {
         let (params, codes) = block[..self.block_words()].split_at(self.param_words());
-        let (bits, share, mask) = (self.grid.bits, 4 / self.grid.bits as usize, u32x4_splat(self.grid.mask()));
+        let (bits, share) = (self.grid.bits, 4 / self.grid.bits as usize);
         let out = &mut out.as_chunks_mut::<LANES>().0[..BLOCK / LANES * self.dim];
-        for group in 0..BLOCK / self.group {
+        let (fields, widen) = (u32x4_splat(opaque(15)), Widen::new());
+        for (group, quads) in out.chunks_exact_mut(self.group / LANES * self.dim).enumerate() {
             for channel in 0..self.dim {
-                let params = &params[self.param(group, channel)..];
-                let [step, min] = [0, 1].map(|i| f32x4_splat(self.grid.params.get(params, i)));
+                let [step, min] = self.grid.pair(&params[self.param(group, channel)..], &widen);
                 let codes: &[u32; LANES] = codes[LANES * (channel / share)..][..LANES].try_into().unwrap();
                 // SAFETY: the reference covers 16 readable bytes.
                 let codes = unsafe { v128_load(codes.as_ptr() as *const v128) };
-                let quads = self.group / LANES;
-                for quad in group * quads..(group + 1) * quads {
-                    let shift = bits * quad as u32 + (channel % share * 16) as u32;
-                    let code = f32x4_convert_i32x4(v128_and(u32x4_shr(codes, shift), mask));
-                    store(&mut out[quad * self.dim + channel], f32x4_add(f32x4_mul(code, step), min));
+                let mut codes =
+                    u32x4_shr(codes, (channel % share * 16) as u32 + bits * (group * self.group / LANES) as u32);
+                if bits == 2 {
+                    codes = spread(codes, bits);
+                }
+                for pair in quads.chunks_exact_mut(2 * self.dim) {
+                    for (at, code) in [(channel, codes), (self.dim + channel, u32x4_shr(codes, 4))] {
+                        let code = f32x4_convert_i32x4(v128_and(code, fields));
+                        store(&mut pair[at], f32x4_add(f32x4_mul(code, step), min));
+                    }
+                    codes = u32x4_shr(codes, 8);
                 }
             }
         }
@@ -148,40 +166,44 @@ impl ValueCodes {
         self.dim.div_ceil(self.group) * self.grid.params.words()
     }
 
+    fn codes(&self) -> CodeRows {
+        CodeRows { bits: self.grid.bits, dim: self.dim }
+    }
+
     pub fn row_words(&self) -> usize {
-        self.param_words() + (self.dim * self.grid.bits as usize).div_ceil(32)
+        self.param_words() + self.codes().words()
     }
 
     pub fn encode(&self, row: &mut [u32], x: &[f32]) {
         let (params, codes) = row.split_at_mut(self.param_words());
         codes.fill(0);
-        let bits = self.grid.bits as usize;
         for (group, x) in x.chunks(self.group).enumerate() {
             let coder = self.grid.fit(&mut params[group * self.grid.params.words()..], x.iter().copied());
             for (i, &x) in x.iter().enumerate() {
-                let bit = (group * self.group + i) * bits;
-                codes[bit / 32] |= coder.code(x) << (bit % 32);
+                self.codes().put([&mut *codes, &mut []], group * self.group + i, coder.code(x));
             }
         }
     }
 
     #[inline(never)]
     pub fn decode(&self, row: &[u32], out: &mut [f32]) {
-        let (params, codes) = row.split_at(self.param_words());
-        let bits = self.grid.bits;
-        let mask = self.grid.mask() as i32;
-        let masks = i32x4(mask, mask << bits, mask << (2 * bits), mask << (3 * bits));
-        let unit = 1.0 / (1 << bits) as f32;
-        let units = f32x4(1.0, unit, unit * unit, unit * unit * unit);
-        for (group, out) in out[..self.dim].chunks_mut(self.group).enumerate() {
-            let params = &params[group * self.grid.params.words()..];
-            let step = f32x4_mul(f32x4_splat(self.grid.params.get(params, 0)), units);
-            let min = f32x4_splat(self.grid.params.get(params, 1));
-            for (quad, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                let bit = (group * self.group + LANES * quad) * bits as usize;
-                let four = i32x4_splat((codes[bit / 32] >> (bit % 32)) as i32);
-                let code = f32x4_convert_i32x4(v128_and(four, masks));
-                store(out, f32x4_add(f32x4_mul(code, step), min));
+        let (params, row) = row.split_at(self.param_words());
+        let (codes, widen, sixteen) = (self.codes(), Widen::new(), u32x4_splat(opaque(15)));
+        let (mut next, mut params, mut pair) =
+            (0, params.chunks_exact(self.grid.params.words()), [f32x4_splat(0.0); 2]);
+        for (part, out) in out[..self.dim].chunks_mut(BLOCK).enumerate() {
+            let mut fields = if codes.bits == 2 { codes.wide(row, part) } else { codes.four_words([row, &[]], part) };
+            for (eight, out) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                if BLOCK * part + 8 * eight == next {
+                    pair = self.grid.pair(params.next().unwrap(), &widen);
+                    next += self.group;
+                }
+                let [step, min] = pair;
+                for (out, fields) in out.as_chunks_mut::<LANES>().0.iter_mut().zip([fields, u32x4_shr(fields, 4)]) {
+                    let code = f32x4_convert_i32x4(v128_and(fields, sixteen));
+                    store(out, f32x4_add(f32x4_mul(code, step), min));
+                }
+                fields = u32x4_shr(fields, 8);
             }
         }
     }

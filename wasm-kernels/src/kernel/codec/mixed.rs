@@ -1,22 +1,24 @@
-//! Two widths: tokens that matter keep all bits of their codes, the others the upper half. Source: ZipVL, arXiv
-//! 2410.08584 v1 §4.3.
+//! Two widths: tokens that matter are coded in twice the bits of the others. Source: ZipVL, arXiv 2410.08584 v1 §4.3.
 //!
 //! ```text
 //! tokens wait exact; once `least` of them do, all are coded together, those that matter and the others apart:
 //!   step = (max - min) / (2^bits - 1), code = round((x - min) / step), x' = code * step + min
 //!   keys    max, min over the tokens, for each channel
 //!   values  divided by the channel's sqrt(max |v|) over the tokens first; max, min over the channels, for each token
-//! every slot has a row of `low` bits a channel; a token that matters has `low` more elsewhere, in order of slots
+//! every slot has a row for `low` bits a channel; a token that matters fills it with the first of its codes, which have
+//! twice as many, and has as much room elsewhere, in order of slots, for the rest
 //! ```
 //! - Nothing leaves a cache that is stored so: a slot is its token's position.
 //! - Parameters lie beside the exact tokens, a set for each time that tokens were coded and each of the two kinds. When
 //!   there is no room for another set, which takes a text that is cut back many times, the last one serves.
+use super::fields::CodeRows;
 use super::floats::Rows;
 use super::form::{CODED_KEYS, CODED_VALUES, HEADER, SETS};
+use super::kivi::BLOCK;
 use super::store::Store;
 use super::MAX_DIM;
 use crate::kernel::kv::slots;
-use crate::kernel::lanes::store;
+use crate::kernel::lanes::{load, store};
 use crate::kernel::scalar::{nearest, sqrt};
 use crate::simd::*;
 
@@ -43,9 +45,13 @@ impl Mixed {
         Rows { width, halves: self.halves }
     }
 
+    fn codes(&self, dim: usize, matters: bool) -> CodeRows {
+        CodeRows { bits: self.low << matters as u32, dim }
+    }
+
     /// Words of a row of codes of `low` bits.
     pub fn row_words(&self, dim: usize) -> usize {
-        (dim * self.low as usize).div_ceil(32)
+        self.codes(dim, false).words()
     }
 
     /// Words of a slot's value: its step and least, then its codes.
@@ -63,7 +69,7 @@ impl Mixed {
     }
 
     /// Where the ends of the sets lie, the marks of those that matter, how many do before each 32 slots, the sets of
-    /// parameters, and the other halves of codes; behind all of them the region goes on.
+    /// parameters, and the rest of codes; behind all of them the region goes on.
     fn places(&self) -> [usize; 5] {
         let marks = HEADER + self.sets;
         let before = marks + self.capacity / 32;
@@ -77,7 +83,7 @@ impl Mixed {
         self.places()[4] - HEADER
     }
 
-    /// The place of a position's other half of codes, if it matters.
+    /// The place of the rest of a position's codes, if it matters.
     fn rich_of(&self, region: &[u32], head: usize, position: usize) -> Option<usize> {
         let [marks, before, _, rich, _] = self.places();
         let (block, bit) = (position / 32, position % 32);
@@ -97,80 +103,136 @@ impl Mixed {
         ends.partition_point(|&end| end as usize <= position)
     }
 
-    fn opener(&self) -> Opener {
-        let bits = self.low;
-        let (mask, unit) = ((1 << bits) - 1, 1.0 / (1 << bits) as f32);
-        Opener {
-            bits: bits as usize,
-            masks: i32x4(mask, mask << bits, mask << (2 * bits), mask << (3 * bits)),
-            units: f32x4(1.0, unit, unit * unit, unit * unit * unit),
-            upper: f32x4_splat((1 << bits) as f32),
-        }
+    /// The slots of a block from `start` on; those that are not below `coded` are as the last one that is.
+    #[inline(never)]
+    fn tokens(&self, region: &[u32], head: usize, start: usize, coded: usize) -> [Token; BLOCK] {
+        let [marks, before, _, rich, _] = self.places();
+        let (bits, block) = (region[marks + start / BLOCK], start / BLOCK);
+        let first = head * self.rich + region[before + block] as usize;
+        let ends = &region[HEADER..][..region[SETS] as usize];
+        let mut set = self.set_of(region, start);
+        core::array::from_fn(|i| {
+            let i = i.min(coded - 1 - start);
+            while ends[set] as usize <= start + i {
+                set += 1;
+            }
+            let rank = (bits & ((1 << i) - 1)).count_ones() as usize;
+            let rest = (bits >> i & 1 != 0).then_some(rich + (first + rank) * self.rich_words());
+            Token { slot: start + i, set, rest }
+        })
     }
 
     /// Opens the keys of the 32 slots from `start` on, those below `coded`, as `f32[8, dim, 4]`.
     #[inline(never)]
     pub fn decode_keys(&self, region: &[u32], keys: &[u32], head: usize, start: usize, coded: usize, out: &mut [f32]) {
-        let (dim, words, open) = (self.key_dim, self.row_words(self.key_dim), self.opener());
-        let row = self.floats(dim);
-        let tokens: [(usize, Option<usize>, usize); 32] = core::array::from_fn(|i| {
-            let slot = (start + i).min(coded - 1);
-            (slot * words, self.rich_of(region, head, slot), self.set_of(region, slot))
-        });
-        let out = out.as_chunks_mut::<4>().0;
-        for quad in 0..dim / 4 {
-            // Steps and leasts of both kinds, of the set that the latest token was coded with.
-            let (mut known, mut params) = (usize::MAX, [[f32x4_splat(0.0); 2]; 2]);
-            for (group, tokens) in tokens.as_chunks::<4>().0.iter().enumerate() {
-                let four = tokens.map(|(at, lower, set)| {
-                    if set != known {
-                        known = set;
-                        params = [false, true].map(|matters| {
-                            let set = &region[self.set(head, set, matters)..];
-                            [0, row.words()].map(|part| row.quad(&set[part..], quad))
-                        });
+        let dim = self.key_dim;
+        let (words, row) = (self.row_words(dim), self.floats(dim));
+        // Steps and leasts of both kinds, of the set that the latest token was coded with.
+        let (mut known, mut steps, mut leasts) = (usize::MAX, [[0.0; MAX_DIM]; 2], [[0.0; MAX_DIM]; 2]);
+        let tokens = self.tokens(region, head, start, coded);
+        for (tokens, out) in tokens.as_chunks::<4>().0.iter().zip(out.chunks_exact_mut(4 * dim)) {
+            let mut rows = [Codes { rows: self.codes(dim, false), row: &[], rest: None }; 4];
+            for (row, token) in rows[..opaque(4)].iter_mut().zip(tokens) {
+                *row = self.opened(dim, &keys[token.slot * words..], token.rest.map(|at| &region[at..]));
+            }
+            let kinds = tokens.map(|token| token.rest.is_some() as usize);
+            // Once for each set, mostly one: lanes behind those of another.
+            let mut first = 0;
+            while first < 4 {
+                if tokens[first].set != known {
+                    known = tokens[first].set;
+                    for matters in 0..2 {
+                        let set = &region[self.set(head, known, matters == 1)..];
+                        row.read(set, &mut steps[matters][..dim]);
+                        row.read(&set[row.words()..], &mut leasts[matters][..dim]);
                     }
-                    let [step, min] = params[lower.is_some() as usize];
-                    let code = open.token(&keys[at..], lower.map(|at| &region[at..]), quad);
-                    f32x4_add(f32x4_mul(code, step), min)
-                });
-                for (i, channel) in transpose(four).into_iter().enumerate() {
-                    store(&mut out[group * dim + 4 * quad + i], channel);
+                }
+                let lanes = i32x4_lt(i32x4_splat(first as i32 - 1), i32x4(0, 1, 2, 3));
+                let (steps, leasts) = (kinds.map(|kind| &steps[kind]), kinds.map(|kind| &leasts[kind]));
+                for (part, out) in out.chunks_mut(4 * self.part()).enumerate() {
+                    let mut fields = rows.map(|row| row.fields(part));
+                    for (quad, out) in out.as_chunks_mut::<4>().0.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+                        let at = part * self.part() + 4 * quad;
+                        let four = core::array::from_fn(|i| {
+                            let [step, least] = [steps[i], leasts[i]].map(|x| load(x[at..].first_chunk().unwrap()));
+                            f32x4_add(f32x4_mul(self.next(&mut fields[i]), step), least)
+                        });
+                        for (out, four) in out.iter_mut().zip(transpose(four)) {
+                            store(out, if first == 0 { four } else { v128_bitselect(four, load(out), lanes) });
+                        }
+                    }
+                }
+                let set = known;
+                first = (first..4).find(|&i| tokens[i].set != set).unwrap_or(4);
+            }
+        }
+    }
+
+    /// Opens the values of the 32 slots from `start` on, those below `coded`, as `f32[32, dim]`.
+    #[inline(never)]
+    pub fn decode_values(
+        &self,
+        region: &[u32],
+        values: &[u32],
+        head: usize,
+        start: usize,
+        coded: usize,
+        out: &mut [f32],
+    ) {
+        let dim = self.value_dim;
+        let (pair, row) = (self.floats(2), self.floats(dim));
+        // Scales of both kinds, of the set that the latest token was coded with.
+        let (mut known, mut scales) = (usize::MAX, [[0.0; MAX_DIM]; 2]);
+        for (token, out) in self.tokens(region, head, start, coded).iter().zip(out.chunks_exact_mut(dim)) {
+            if token.set != known {
+                known = token.set;
+                for (scales, matters) in scales.iter_mut().zip([false, true]) {
+                    let set = self.set(head, known, matters) + self.floats(2 * self.key_dim).words();
+                    row.read(&region[set..], &mut scales[..dim]);
+                }
+            }
+            let (params, row) = values[token.slot * self.value_words()..].split_at(pair.words());
+            let rest = token.rest.map(|at| &region[at + self.row_words(self.key_dim)..]);
+            let (codes, scales) = (self.opened(dim, row, rest), &scales[rest.is_some() as usize]);
+            let [step, min] = [0, 1].map(|i| f32x4_splat(pair.get(params, i)));
+            let parts = out.chunks_mut(self.part()).zip(scales.chunks(self.part()));
+            for (part, (out, scales)) in parts.enumerate() {
+                let mut fields = codes.fields(part);
+                for (out, scale) in out.as_chunks_mut::<4>().0.iter_mut().zip(scales.as_chunks::<4>().0) {
+                    let x = f32x4_add(f32x4_mul(self.next(&mut fields), step), min);
+                    store(out, f32x4_mul(x, load(scale)));
                 }
             }
         }
     }
 
-    /// Opens the value of a slot.
-    #[inline(never)]
-    pub fn decode_value(&self, region: &[u32], values: &[u32], head: usize, slot: usize, out: &mut [f32]) {
-        let (row, rich) = (&values[slot * self.value_words()..], self.rich_of(region, head, slot));
-        let set = &region[self.set(head, self.set_of(region, slot), rich.is_some())..];
-        let scales = &set[self.floats(2 * self.key_dim).words()..];
-        let lower = rich.map(|at| &region[at + self.row_words(self.key_dim)..]);
-        let (params, scale, open) = (self.floats(2), self.floats(self.value_dim), self.opener());
-        let [step, min] = [0, 1].map(|i| f32x4_splat(params.get(row, i)));
-        let codes = &row[params.words()..];
-        for (quad, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let x = f32x4_add(f32x4_mul(open.token(codes, lower, quad), step), min);
-            store(out, f32x4_mul(x, scale.quad(scales, quad)));
-        }
+    /// Channels whose codes, twice as wide, are four words.
+    fn part(&self) -> usize {
+        64 / self.low as usize
     }
 
-    /// Writes a token's codes; `lower` where it has all bits.
-    fn put(&self, codes: &mut [u32], lower: Option<&mut [u32]>, dim: usize, code: impl Fn(usize) -> u32) {
-        let (bits, words, rich) = (self.low as usize, self.row_words(dim), lower.is_some());
-        let put = |row: &mut [u32], shift: u32| {
-            row[..words].fill(0);
-            for i in 0..dim {
-                let part = code(i) >> shift & ((1 << bits) - 1);
-                row[i * bits / 32] |= part << (i * bits % 32);
-            }
-        };
-        put(codes, if rich { bits as u32 } else { 0 });
-        if let Some(lower) = lower {
-            put(lower, 0);
-        }
+    /// The first field of each lane, which leaves them.
+    #[inline(always)]
+    fn next(&self, fields: &mut v128) -> v128 {
+        let code = v128_and(*fields, u32x4_splat((1 << (2 * self.low)) - 1));
+        *fields = u32x4_shr(*fields, 2 * self.low);
+        f32x4_convert_i32x4(code)
+    }
+
+    /// A row's codes, with the rest of them if there is one.
+    #[inline(never)]
+    fn opened<'a>(&self, dim: usize, row: &'a [u32], rest: Option<&'a [u32]>) -> Codes<'a> {
+        let (rows, words) = (self.codes(dim, rest.is_some()), self.row_words(dim));
+        Codes { rows, row: &row[..words], rest: rest.map(|rest| &rest[..rows.words() - words]) }
+    }
+
+    /// Writes a token's codes, the rest of them behind `row` where it matters.
+    fn put(&self, row: &mut [u32], rest: Option<&mut [u32]>, dim: usize, code: impl Fn(usize) -> u32) {
+        let (codes, words) = (self.codes(dim, rest.is_some()), self.row_words(dim));
+        let (row, rest) = (&mut row[..words], rest.map_or(&mut [][..], |rest| &mut rest[..words]));
+        row.fill(0);
+        rest.fill(0);
+        (0..dim).for_each(|i| codes.put([&mut *row, &mut *rest], i, code(i)));
     }
 
     fn most(&self, rich: bool) -> f32 {
@@ -178,31 +240,31 @@ impl Mixed {
     }
 }
 
-/// Opens codes of four channels at once.
-struct Opener {
-    bits: usize,
-    masks: v128,
-    /// What a code's place in its word has to be multiplied by.
-    units: v128,
-    /// What the upper half of a code counts.
-    upper: v128,
+/// A token that is coded.
+#[derive(Clone, Copy)]
+struct Token {
+    slot: usize,
+    /// The parameters that it was coded with.
+    set: usize,
+    /// Where the rest of its codes lies, if it matters.
+    rest: Option<usize>,
 }
 
-impl Opener {
-    #[inline(always)]
-    fn quad(&self, codes: &[u32], quad: usize) -> v128 {
-        let at = 4 * self.bits * quad;
-        let four = i32x4_splat((codes[at / 32] >> (at % 32)) as i32);
-        f32x4_mul(f32x4_convert_i32x4(v128_and(four, self.masks)), self.units)
-    }
+/// A token's codes, those of one that matters in two pieces.
+#[derive(Clone, Copy)]
+struct Codes<'a> {
+    rows: CodeRows,
+    row: &'a [u32],
+    rest: Option<&'a [u32]>,
+}
 
-    /// Codes of a token, of which it may have the upper half alone.
-    #[inline(always)]
-    fn token(&self, codes: &[u32], lower: Option<&[u32]>, quad: usize) -> v128 {
-        let upper = self.quad(codes, quad);
-        match lower {
-            None => upper,
-            Some(lower) => f32x4_add(f32x4_mul(upper, self.upper), self.quad(lower, quad)),
+impl Codes<'_> {
+    /// Codes of channels in lanes, each in a field of as many bits as one that matters has.
+    #[inline(never)]
+    fn fields(&self, part: usize) -> v128 {
+        match self.rest {
+            Some(rest) => self.rows.four_words([self.row, rest], part),
+            None => self.rows.wide(self.row, part),
         }
     }
 }
@@ -308,8 +370,8 @@ impl Store<'_> {
                 continue;
             }
             form.exact_keys().read(&region[form.exact_key(head, token as u32)..], &mut row[..key_dim]);
-            let lower = place.map(|at| &mut region[at..]);
-            codec.put(&mut keys[head_keys + token * key_words..], lower, key_dim, |i| {
+            let rest = place.map(|at| &mut region[at..]);
+            codec.put(&mut keys[head_keys + token * key_words..], rest, key_dim, |i| {
                 code(row[i], low[i], high[i], most)
             });
             form.exact_values().read(&region[form.exact_value(head, token as u32)..], &mut row[..value_dim]);
@@ -321,8 +383,8 @@ impl Store<'_> {
             let min = pair.get(value, 1);
             pair.write(value, &[(max - min) / most, min]);
             let step = pair.get(value, 0);
-            let lower = place.map(|at| &mut region[at + key_words..]);
-            codec.put(&mut value[pair.words()..], lower, value_dim, |i| code(row[i], min, step, most));
+            let rest = place.map(|at| &mut region[at + key_words..]);
+            codec.put(&mut value[pair.words()..], rest, value_dim, |i| code(row[i], min, step, most));
         }
     }
 

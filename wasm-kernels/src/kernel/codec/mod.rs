@@ -8,6 +8,7 @@
 //! - A token keeps one slot all the time: policies, masks and rows of logits do not see how it is stored.
 //! - What a codec is told, and how far it has come, lies in the header of its region (form.rs); the kernels keep nothing.
 pub mod cq;
+pub mod fields;
 pub mod floats;
 pub mod form;
 pub mod kivi;
@@ -105,7 +106,7 @@ impl Codec for Layer<'_> {
                 Keys::Coupled(codes) => {
                     let (book, _) = books(form, self.books, block.head);
                     let words = codes.row_words();
-                    codes.decode_keys(&keys[block.start * words..][..kivi::BLOCK * words], book, out);
+                    codes.decode(&keys[block.start * words..][..kivi::BLOCK * words], book, true, out);
                 }
                 Keys::Mixed(codes) => {
                     codes.decode_keys(self.region, keys, block.head, block.start, coded as usize, out);
@@ -124,26 +125,27 @@ impl Codec for Layer<'_> {
     fn values(&self, block: &Block, out: &mut [f32]) {
         let (form, coded) = (&self.form, self.region[CODED_VALUES]);
         let values = self.head_values(block.head);
-        if let Values::Coupled(codes) = form.values {
-            let words = codes.row_words();
-            let (_, book) = books(form, self.books, block.head);
-            codes.decode_values(&values[block.start * words..][..kivi::BLOCK * words], book, out);
-        }
-        let rows = out.chunks_exact_mut(form.value_dim).zip(block.positions);
-        for (slot, (out, &position)) in rows.enumerate() {
-            if position >= coded {
-                if position != EMPTY {
-                    form.exact_values().read(&self.region[form.exact_value(block.head, position)..], out);
-                }
-                continue;
-            }
+        if block.positions.iter().any(|&position| position < coded) {
             match form.values {
                 Values::Kivi(codes) => {
                     let words = codes.row_words();
-                    codes.decode(&values[(block.start + slot) * words..][..words], out);
+                    let rows = values[block.start * words..].chunks_exact(words);
+                    rows.zip(out.chunks_exact_mut(codes.dim)).for_each(|(row, out)| codes.decode(row, out));
                 }
-                Values::Mixed(codes) => codes.decode_value(self.region, values, block.head, position as usize, out),
-                _ => {}
+                Values::Coupled(codes) => {
+                    let words = codes.row_words();
+                    let (_, book) = books(form, self.books, block.head);
+                    codes.decode(&values[block.start * words..][..kivi::BLOCK * words], book, false, out);
+                }
+                Values::Mixed(codes) => {
+                    codes.decode_values(self.region, values, block.head, block.start, coded as usize, out);
+                }
+                Values::Plain(_) => {}
+            }
+        }
+        for (out, &position) in out.chunks_exact_mut(form.value_dim).zip(block.positions) {
+            if position >= coded && position != EMPTY {
+                form.exact_values().read(&self.region[form.exact_value(block.head, position)..], out);
             }
         }
     }

@@ -256,9 +256,9 @@ fn attention_by_tables_is_that_over_what_is_opened() {
     for (channels, width, halves) in [(2, 32, 0), (4, 256, 1), (8, 16, 1), (4, 8, 0)] {
         let mut owned = Owned::new(2, [24, 64, 1, channels, width, halves, 0], CAPACITY, &mut random);
         if halves == 1 {
-            let rows = Rows { width: width as usize, halves: true };
-            let row_words = rows.words();
-            owned.books.chunks_mut(row_words).for_each(|row| rows.write(row, &random.floats(width as usize)));
+            let centre = Rows { width: channels as usize, halves: true };
+            let of_centres = owned.books.chunks_mut(centre.words());
+            of_centres.for_each(|row| centre.write(row, &random.floats(channels as usize)));
         }
         for _ in 0..7 {
             owned.append(&mut random, 40);

@@ -7,6 +7,8 @@
 //! The mean over queries is the mean over the query heads of a KV head too. A narrow key opens into whole vectors of
 //! attention's floats, which then move to the place of their channel.
 use crate::kernel::kv::keys::GROUP;
+use crate::kernel::lanes::{load, store};
+use crate::simd::*;
 
 /// Sums of squares of one layer's queries and keys, `f32[G, dim]` each.
 pub struct Squares<'a> {
@@ -51,12 +53,15 @@ pub fn select(channels: &mut [u32], q: &[f32], k: &[f32]) {
 pub fn spread(keys: &mut [f32], channels: &[u32], narrow: usize, dim: usize) {
     let vectors = &mut keys.as_chunks_mut::<GROUP>().0[..32 / GROUP * dim];
     for group in (0..32 / GROUP).rev() {
-        let mut n = channels.len();
-        for channel in (0..dim).rev() {
-            let kept = n > 0 && channels[n - 1] as usize == channel;
-            n -= kept as usize;
-            vectors[group * dim + channel] = if kept { vectors[group * narrow + n] } else { [0.0; GROUP] };
+        let mut end = dim;
+        for (n, &channel) in channels.iter().enumerate().rev() {
+            let (at, zero) = (channel as usize, f32x4_splat(0.0));
+            let key = load(&vectors[group * narrow + n]);
+            vectors[group * dim + at + 1..group * dim + end].iter_mut().for_each(|gap| store(gap, zero));
+            store(&mut vectors[group * dim + at], key);
+            end = at;
         }
+        vectors[group * dim..group * dim + end].fill([0.0; GROUP]);
     }
 }
 

@@ -15,7 +15,7 @@ const MAX_CHANNELS: usize = 32;
 
 /// All heads of one layer's keys, or values.
 pub struct Training<'a> {
-    /// `f32[G, dim, centres]`
+    /// `f32[G, dim / channels, centres, channels]`
     pub books: &'a mut [f32],
     /// `f32[G, n, dim]`
     pub points: &'a [f32],
@@ -48,7 +48,7 @@ impl Training<'_> {
 
     /// Places `used` centres of each group and leaves the others infinitely far; `distances f32[n]` is scratch.
     pub fn seed(&mut self, distances: &mut [f32], used: usize) {
-        let (part, centres) = (self.part(), self.centres);
+        let part = self.part();
         self.books.fill(f32::INFINITY);
         for at in 0..self.books.len() / part {
             distances.fill(1.0);
@@ -63,9 +63,7 @@ impl Training<'_> {
                 let mut x = [0.0; MAX_CHANNELS];
                 let x = &mut x[..self.channels];
                 x.copy_from_slice(self.point(at, best.1).0);
-                for (c, x) in x.iter().enumerate() {
-                    self.books[at * part + c * centres + centre] = *x;
-                }
+                self.books[at * part + centre * self.channels..][..x.len()].copy_from_slice(x);
                 for (i, distance) in distances.iter_mut().enumerate() {
                     let apart = x.iter().zip(self.point(at, i).0).map(|(a, b)| (a - b) * (a - b)).sum();
                     *distance = if centre == 0 { apart } else { distance.min(apart) };
@@ -76,14 +74,14 @@ impl Training<'_> {
 
     /// `labels u32[G, dim / channels, n]`; how many of them have changed.
     pub fn round(&mut self, labels: &mut [u32]) -> u32 {
-        let (part, rows) = (self.part(), Rows { width: self.centres, halves: false });
+        let (part, centre) = (self.part(), Rows { width: self.channels, halves: false });
         let mut changed = 0;
         for (at, labels) in labels.chunks_exact_mut(self.n).enumerate() {
             let mut changed_here = 0;
             // SAFETY: floats are words.
             let book = unsafe { core::slice::from_raw_parts(self.books[at * part..].as_ptr() as *const u32, part) };
             for (i, label) in labels.iter_mut().enumerate() {
-                let new = nearest(book, rows, self.point(at, i).0).0 as u32;
+                let new = nearest(book, centre, self.point(at, i).0).0 as u32;
                 changed_here += (*label != new) as u32;
                 *label = new;
             }
@@ -104,10 +102,10 @@ impl Training<'_> {
                 *sum += weight as f64 * x[channel] as f64;
                 *weights += weight as f64;
             }
-            let row = at * self.part() + channel * self.centres;
-            for (centre, (sum, weights)) in self.books[row..row + self.centres].iter_mut().zip(sums) {
+            let part = at * self.part()..(at + 1) * self.part();
+            for (centre, (sum, weights)) in self.books[part].chunks_exact_mut(self.channels).zip(sums) {
                 if weights > 0.0 {
-                    *centre = (sum / weights) as f32;
+                    centre[channel] = (sum / weights) as f32;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! What cache policies are made of: scores of slots from attention, noise, pooling, and the choice of what stays.
 //!
 //! ```text
-//! observe   scores += reduce over heads of softmax((logits + noise) / tau)     observe.rs, noise.rs
+//! observe   scores += reduce over heads of softmax((logits + noise) / tau)     observe.rs, noise.rs, power.rs
 //! pool      scores of a KV head = mean over its query heads of pooled scores   pool.rs
 //! geometry  scores from keys alone                                             geometry.rs
 //! queries   statistics of queries, and scores for those to come                queries.rs
@@ -27,6 +27,7 @@ pub mod merge;
 pub mod noise;
 pub mod observe;
 pub mod pool;
+pub mod power;
 pub mod queries;
 pub mod scores;
 pub mod select;

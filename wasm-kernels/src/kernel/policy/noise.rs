@@ -1,40 +1,45 @@
 //! Random numbers that are a hash of what they belong to, and the noise made of them.
 //!
 //! ```text
-//! hash = of (seed, layer, query heads that share it, position of the query) and the position of the key
-//! u    = upper 24 bits of hash * factor of the head, in units of 2^-24      0 <= u < 1
-//! E    = -ln u, exponential with mean 1; where u is 0, 151 ln 2
+//! hash = of (seed, layer, query heads that share it, position of the query) and the position of the key, odd
+//! x    = low half of hash * low factor of the head + high half * high factor, its low 23 bits, odd
+//! u    = x / 2^23                                     0 < u < 1
+//! E    = k ln 2 - ln(1 - f / 2), exponential with mean 1:  x = 2^(22 - k) (1 + f), which makes k and f independent
 //! Gumbel(0, 1)  = -ln E
-//! Gaussian      = mean and variance of that Gumbel: sqrt(2 E) sin(2π u') with another factor
+//! Gaussian      = mean and variance of that Gumbel: sqrt(2 E) sin(2π u') with other factors
 //! ```
 //! - Nothing is carried from one draw to the next, so that the result depends neither on the order of slots nor on how
 //!   a prompt is cut into chunks.
-//! - Query heads that see the same keys share a hash, eight of them at most: its products with distinct odd factors are
-//!   as far apart as hashes of distinct keys.
+//! - Query heads that see the same keys share a hash, eight of them at most. Low factors are odd and high ones even, so
+//!   that an odd hash gives an odd x, which is never 0.
+//! - k comes with the conversion to a float, and half of all draws have k = 0, where E is small if f is: the largest
+//!   noise, which scores depend on most, is as exact as any other.
 //!
 //! Source: Keyformer, arXiv 2403.09054 §3.3.1 and §4.4.3.
+use super::power::polynomial;
 use crate::simd::*;
 
 /// Query heads that share a hash.
 pub const SHARED: usize = 8;
-/// Factors of their draws, and of their second ones.
+/// Factors of their draws, and of their second ones. Of any two of them no combination a x + b y with |a|, |b| <= 96 has
+/// a mean that is more than 6e-4 of its size from an even distribution's, hashes being even.
 const FACTORS: [u32; 2 * SHARED] = [
-    0x735a_2d97,
-    0x2c1b_3c6d,
-    0x297a_2d39,
-    0x85eb_ca6b,
-    0xc2b2_ae35,
-    0x7feb_352d,
-    0x846c_a68b,
-    0xd168_aaad,
-    0x21f0_aaad,
-    0xf35a_2d97,
-    0xaf25_1af3,
-    0x6c07_8965,
-    0xb5ad_4ecf,
-    0x9e6c_63d1,
-    0x1b56_c4e9,
-    0xe649_3b2b,
+    0x389a_60df,
+    0xa0a2_31f9,
+    0x6d7c_698f,
+    0x8f3c_5b7f,
+    0xa724_def3,
+    0x9f88_8fed,
+    0x2302_65dd,
+    0x7fd4_4477,
+    0x9d4c_77f3,
+    0x4d4c_9903,
+    0x346e_92b7,
+    0x7a90_6d8f,
+    0x577c_c1d5,
+    0x6bb8_dd13,
+    0x4498_b4bd,
+    0x4fca_7e7d,
 ];
 /// Mean of the standard Gumbel distribution, Euler's constant.
 const MEAN: f32 = 0.577_215_7;
@@ -64,21 +69,31 @@ impl Row {
         Self { key, second: mix(key ^ 0x85eb_ca6b) }
     }
 
+    #[inline(always)]
+    pub fn hasher(self) -> Hasher {
+        let [key, second, a, b] = opaque([self.key, self.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
+        Hasher { key, second, a, b }
+    }
+
     /// Hashes of key positions, as many as there are.
     #[inline(never)]
     pub fn hash(self, hashes: &mut [u32], positions: &[u32]) {
-        let [key, second, a, b] = opaque([self.key, self.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
+        let [key, second, a, b, odd] =
+            opaque([self.key, self.second, 0x9e37_79b1, 0x735a_2d97, 1]).map(|x| u32x4_splat(x));
         for (hashes, positions) in hashes.as_chunks_mut::<4>().0.iter_mut().zip(positions.as_chunks::<4>().0) {
             // SAFETY: the references cover 16 readable and 16 writable bytes.
             unsafe {
                 let x = i32x4_mul(i32x4_add(v128_load(positions.as_ptr() as *const v128), key), a);
                 // The second key in the middle: two rows are never shifted copies of each other.
-                let x = i32x4_mul(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), second), b);
-                v128_store(hashes.as_mut_ptr() as *mut v128, v128_xor(x, u32x4_shr(x, 15)));
+                let x = i32x4_dot_i16x8(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), second), b);
+                v128_store(hashes.as_mut_ptr() as *mut v128, v128_or(v128_xor(x, u32x4_shr(x, 15)), odd));
             }
         }
     }
 
+    pub fn one(self, p: u32) -> u32 {
+        self.key ^ self.second ^ p
+    }
     /// One uniform draw in (0, 1).
     pub fn uniform(self, position: u32) -> f32 {
         let mut hashes = [0; 4];
@@ -87,97 +102,80 @@ impl Row {
     }
 }
 
+pub struct Hasher {
+    key: v128,
+    second: v128,
+    a: v128,
+    b: v128,
+}
+
+impl Hasher {
+    #[inline(always)]
+    pub fn of(&self, x: v128) -> v128 {
+        let x = i32x4_dot_i16x8(i32x4_add(x, self.key), self.a);
+        let x = i32x4_dot_i16x8(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), self.second), self.b);
+        v128_xor(x, u32x4_shr(x, 15))
+    }
+}
+
 /// Draws of the `index`-th head of a row, for loops: its constants have passed through memory, since V8 would build each
 /// anew at every use.
 pub struct Draws {
     factor: v128,
     second: v128,
-    minus_ln: MinusLn<4>,
+    exponents: v128,
+    /// 2^22
+    first: v128,
+    coefficients: [v128; 4],
 }
 
 impl Draws {
     #[inline(always)]
     pub fn new(index: usize) -> Self {
-        let [factor, second] = opaque([FACTORS[index], FACTORS[SHARED + index]]).map(|x| u32x4_splat(x));
-        Self { factor, second, minus_ln: MinusLn::new(&ROUGH, 24) }
+        let [factor, second, exponents, first] =
+            opaque([FACTORS[index], FACTORS[SHARED + index], 0xff80_0000, 4_194_304f32.to_bits()])
+                .map(|x| u32x4_splat(x));
+        Self { factor, second, exponents, first, coefficients: opaque(HALVES).map(|x| f32x4_splat(x)) }
     }
 
-    /// The upper 24 bits of a product with a hash, as a float.
+    /// 23 bits, odd, as a float.
     #[inline(always)]
-    fn bits(hash: v128, factor: v128) -> v128 {
-        f32x4_convert_i32x4(u32x4_shr(i32x4_mul(hash, factor), 8))
+    fn bits(&self, hash: v128, factor: v128) -> v128 {
+        f32x4_convert_i32x4(v128_andnot(i32x4_dot_i16x8(hash, factor), self.exponents))
     }
 
     /// Uniform in (0, 1).
     #[inline(always)]
     pub fn uniform(&self, hash: v128) -> v128 {
-        f32x4_mul(f32x4_pmax(Self::bits(hash, self.factor), f32x4_splat(0.5)), f32x4_splat(UNIT))
+        f32x4_mul(self.bits(hash, self.factor), f32x4_splat(UNIT))
     }
 
-    /// Exponential with mean 1. e^Gumbel is one over it.
+    /// Exponential with mean 1 / `EXPONENTIAL`. e^Gumbel is one over it, up to that factor, which no softmax knows of.
     #[inline(always)]
     pub fn exponential(&self, hash: v128) -> v128 {
-        self.minus_ln.of(Self::bits(hash, self.factor))
+        let x = self.bits(hash, self.factor);
+        let f = f32x4_convert_i32x4(v128_andnot(x, self.exponents));
+        f32x4_madd(polynomial(&self.coefficients, f), f, f32x4_convert_i32x4(i32x4_sub(self.first, x)))
     }
 
     /// Normal, with the mean and the variance of the standard Gumbel distribution.
     #[inline(always)]
     pub fn gaussian(&self, hash: v128) -> v128 {
-        let angle = f32x4_mul(Self::bits(hash, self.second), f32x4_splat(UNIT));
-        let radius = f32x4_sqrt(f32x4_mul(f32x4_splat(2.0), self.exponential(hash)));
+        let angle = f32x4_mul(self.bits(hash, self.second), f32x4_splat(UNIT));
+        let radius = f32x4_sqrt(f32x4_mul(f32x4_splat(2.0 * EXPONENTIAL), self.exponential(hash)));
         f32x4_madd(f32x4_mul(radius, sin_turns(angle)), f32x4_splat(DEVIATION), f32x4_splat(MEAN))
     }
 }
 
-const UNIT: f32 = 1.0 / 16_777_216.0;
+/// Takes what `Draws::exponential` gives to a mean of 1: ln 2 in units of 2^-23, where exponents of floats lie.
+pub const EXPONENTIAL: f32 = core::f32::consts::LN_2 * UNIT;
 
-/// -ln(x / 2^n) of numbers x >= 0, for loops: `-e ln 2 + r P(r)`, x = 2^(n + e) (1 + r), |r| <= sqrt(2) - 1. 0 counts as
-/// 2^-127 in place of x.
-pub struct MinusLn<const N: usize> {
-    sqrt_half: v128,
-    exponents: v128,
-    one: v128,
-    minus_ln_2: v128,
-    coefficients: [v128; N],
-}
+/// 1 - log2(1 - f / 2) / f for 0 <= f < 1 in units of 2^-23, highest power first: a minimax fit, to 3e-4 of the logarithm,
+/// which no statistic of draws would show. Less 1, as the difference of exponents that it is added to has f in it.
+const HALVES: [f32; 4] =
+    [0.061_808_56 * UNIT * UNIT * UNIT, 0.029_635_57 * UNIT * UNIT, 0.187_121_23 * UNIT, 1.721_122];
 
-/// P of the logarithm's negative to a relative 4e-4, which no statistic of draws would show, highest power first; this and
-/// the next are weighted minimax fits.
-const ROUGH: [f32; 4] = [0.227_195_64, -0.354_390_2, 0.502_044_6, -0.999_705_6];
-/// To a relative 8e-6.
-pub const FINE: [f32; 6] = [0.142_921_82, -0.220_561_22, 0.254_032_97, -0.332_580_12, 0.499_902_16, -1.000_004_5];
-
-impl<const N: usize> MinusLn<N> {
-    #[inline(always)]
-    pub fn new(coefficients: &[f32; N], n: u32) -> Self {
-        // r comes in units of 2^-n, which the coefficients take back; powers of two are exact.
-        let mut unit = 1.0;
-        let mut scaled = *coefficients;
-        for c in scaled.iter_mut().rev() {
-            unit /= (1 << n) as f32;
-            *c *= unit;
-        }
-        let one = (1 << n) as f32;
-        let sqrt_half = (one * core::f32::consts::FRAC_1_SQRT_2).to_bits();
-        let [sqrt_half, exponents] = opaque([sqrt_half, 0xff80_0000]).map(|x| u32x4_splat(x));
-        let [one, minus_ln_2] = opaque([one, -core::f32::consts::LN_2 / 8_388_608.0]).map(|x| f32x4_splat(x));
-        Self { sqrt_half, exponents, one, minus_ln_2, coefficients: opaque(scaled).map(|x| f32x4_splat(x)) }
-    }
-
-    #[inline(always)]
-    pub fn of(&self, x: v128) -> v128 {
-        let exponent = v128_and(i32x4_sub(x, self.sqrt_half), self.exponents);
-        let r = f32x4_sub(i32x4_sub(x, exponent), self.one);
-        let p = self.coefficients[1..].iter().fold(self.coefficients[0], |p, c| f32x4_madd(p, r, *c));
-        f32x4_madd(p, r, f32x4_mul(f32x4_convert_i32x4(exponent), self.minus_ln_2))
-    }
-}
-
-#[inline(always)]
-fn polynomial<const N: usize>(x: v128, highest_first: [f32; N]) -> v128 {
-    let start = f32x4_splat(highest_first[0]);
-    highest_first[1..].iter().fold(start, |sum, c| f32x4_madd(sum, x, f32x4_splat(*c)))
-}
+const UNIT: f32 = 1.0 / 8_388_608.0;
 
 /// sin(2π t) for 0 <= t < 1, to 6e-7.
 #[inline(always)]
@@ -188,7 +186,8 @@ fn sin_turns(t: v128) -> v128 {
     let folded = f32x4_pmin(size, f32x4_sub(f32x4_splat(0.5), size));
     // The last one is a coefficient of the fit, not 2π.
     #[allow(clippy::approx_constant)]
-    let p = polynomial(f32x4_mul(folded, folded), [39.536_71, -76.549_78, 81.601_006, -41.341_656, 6.283_185]);
+    let coefficients = [39.536_71, -76.549_78, 81.601_006, -41.341_656, 6.283_185].map(|c| f32x4_splat(c));
+    let p = polynomial(&coefficients, f32x4_mul(folded, folded));
     v128_or(f32x4_mul(folded, p), v128_and(t, u32x4_splat(0x8000_0000)))
 }
 
@@ -209,8 +208,12 @@ mod tests {
         quads.flat_map(|&[a, b, c, d]| lanes(draw(&all, u32x4(a, b, c, d)))).map(f64::from).collect()
     }
 
+    fn exponential(draws: &Draws, hash: v128) -> v128 {
+        f32x4_mul(draws.exponential(hash), f32x4_splat(EXPONENTIAL))
+    }
+
     fn gumbel(draws: &Draws, hash: v128) -> v128 {
-        let x = lanes(draws.exponential(hash)).map(|x| -x.ln());
+        let x = lanes(exponential(draws, hash)).map(|x| -x.ln());
         f32x4(x[0], x[1], x[2], x[3])
     }
 
@@ -237,22 +240,31 @@ mod tests {
     const RARE: f64 = 1.95;
 
     #[test]
-    fn logarithms_and_sine_match_the_standard_ones() {
-        let (draws, fine) = (Draws::new(0), MinusLn::new(&FINE, 0));
+    fn sine_matches_the_standard_one() {
         for i in 1..100_000 {
             let x = i as f32 * 1e-5;
-            let wanted = -(x as f64).ln();
-            let rough = draws.minus_ln.of(f32x4_splat(x / UNIT));
-            assert!((lanes(rough)[0] as f64 - wanted).abs() <= 4e-4 * wanted, "{x}");
-            assert!((lanes(fine.of(f32x4_splat(x)))[0] as f64 - wanted).abs() <= 9e-6 * wanted.min(1.0), "{x}");
             let wanted = (2.0 * std::f64::consts::PI * x as f64).sin();
             assert!((lanes(sin_turns(f32x4_splat(x)))[0] as f64 - wanted).abs() < 1e-6, "{x}");
         }
-        // The ends: the largest u, and 0.
-        let most = lanes(draws.minus_ln.of(f32x4_splat(16_777_215.0)))[0];
-        assert!((most * 16_777_216.0 - 1.0).abs() < 4e-4, "{most}");
-        assert!((lanes(draws.minus_ln.of(f32x4_splat(0.0)))[0] - 104.67).abs() < 0.01);
-        assert_eq!(lanes(draws.uniform(u32x4_splat(0)))[0], 2f32.powi(-25));
+    }
+
+    #[test]
+    fn every_number_of_bits_has_its_exponential() {
+        // A hash whose upper half is 0 gives any x: its lower half times an odd factor, by the inverse of that.
+        let draws = Draws::new(0);
+        let factor = FACTORS[0] as u16;
+        let inverse = (0..4).fold(factor, |y, _| y.wrapping_mul(2u16.wrapping_sub(factor.wrapping_mul(y))));
+        for low in (1..=u16::MAX).step_by(2) {
+            let hash = low.wrapping_mul(inverse) as u32;
+            let hash = u32x4(hash, hash ^ 0x1234_0000, hash ^ 0xa5a5_0000, hash ^ 0xffff_0000);
+            for (x, found) in lanes(draws.bits(hash, draws.factor)).into_iter().zip(lanes(draws.exponential(hash))) {
+                let k = 22 - (x.to_bits() >> 23) as i32 + 127;
+                let f = x as f64 / 2f64.powi(22 - k) - 1.0;
+                let wanted = k as f64 * std::f64::consts::LN_2 - (-f / 2.0).ln_1p();
+                assert!((found as f64 * EXPONENTIAL as f64 - wanted).abs() <= 3.5e-4 * wanted, "{x}");
+                assert!(found > 0.0 && x as u32 % 2 == 1, "{x}");
+            }
+        }
     }
 
     #[test]
@@ -263,7 +275,7 @@ mod tests {
                 let index = seed as usize;
                 let uniform = kolmogorov(draws(row, index, n, Draws::uniform), |x| x);
                 let gumbel = kolmogorov(draws(row, index, n, gumbel), |x| (-(-x).exp()).exp());
-                let exponential = kolmogorov(draws(row, index, n, Draws::exponential), |x| 1.0 - (-x).exp());
+                let exponential = kolmogorov(draws(row, index, n, exponential), |x| 1.0 - (-x).exp());
                 let normal = |x: f64| normal_cdf((x - MEAN as f64) / DEVIATION as f64);
                 let gaussian = kolmogorov(draws(row, index, n, Draws::gaussian), normal);
                 for (name, found) in

@@ -13,12 +13,14 @@
 //! - With an exponential draw E the Gumbel noise is -ln E: w = p / E at tau 1, as in a prompt, and sqrt(p / E) at tau 2,
 //!   where Keyformer's rise ends. Between them a power takes a second logarithm and an exponential.
 //! - Query heads of a KV head share hashes of their keys, block by block; see noise.rs.
-//! - w replaces p until its sum is known. Bound by the ports that multiply: about 20 operations for four slots.
+//! - w replaces p until its sum is known. Bound by the vector unit: a draw, its quotient and root are 14 operations for
+//!   four slots, what heads share 3 more for each of three.
 //! - A token's own step counts as important to it, so that the last query never lies before the token itself.
 //! - decay 0 keeps the last query only (TOVA), 1 sums (H2O, Keyformer), between lies a moving average.
 //!
 //! Sources: Keyformer, arXiv 2403.09054 §3.3; H2O, arXiv 2306.14048; TOVA, arXiv 2401.06104; CORM, arXiv 2404.15949.
-use super::noise::{Draws, MinusLn, Row, FINE, GAUSSIAN_MOST, SHARED};
+use super::noise::{Draws, Row, GAUSSIAN_MOST, SHARED};
+use super::power::Power;
 use crate::kernel::kv::slots;
 use crate::kernel::lanes::{load, store};
 use crate::kernel::math::Exp;
@@ -28,6 +30,8 @@ use core::ops::Range;
 
 /// Slots whose hashes are held at once.
 const BLOCK: usize = 512;
+/// Heads that are added to a score together: scores are read once for them.
+const TOGETHER: usize = 3;
 
 /// What is added to the logits.
 #[derive(Clone, Copy)]
@@ -154,15 +158,21 @@ fn add_heads(
             };
         }
     }
-    for head in heads {
-        let (weights, sum) = (&weights[place(head)..][..n_slots], sums[head - query.first]);
-        if sum == 0.0 {
-            continue;
-        }
-        if is_marking {
-            mark(scores, weights, &query, sum, options.reduce);
-        } else {
-            accumulate(scores, weights, options.weight / sum, options.reduce);
+    let factors = sums.map(|sum| if sum == 0.0 { 0.0 } else { options.weight / sum });
+    let row = |head: usize| &weights[place(head)..][..n_slots];
+    let mut rest = heads;
+    while let Some(head) = rest.next() {
+        let index = head - query.first;
+        let factors = &factors[index..];
+        match options.reduce {
+            Reduce::Sum if rest.len() + 1 >= TOGETHER => {
+                sum_up(scores, core::array::from_fn::<_, TOGETHER, _>(|i| row(head + i)), factors);
+                rest.nth(TOGETHER - 2);
+            }
+            Reduce::Sum => sum_up(scores, [row(head)], factors),
+            Reduce::Max => maximise(scores, row(head), factors[0]),
+            reduce if sums[index] > 0.0 => mark(scores, row(head), &query, sums[index], reduce),
+            _ => {}
         }
     }
 }
@@ -202,24 +212,9 @@ fn temper(weights: &mut [f32], tau: f32) -> f32 {
     if tau == 2.0 {
         return replace(weights, |x| f32x4_sqrt(x));
     }
-    const ROUND: f32 = 12_582_912.0;
-    let minus_ln = MinusLn::new(&FINE, 0);
-    let [factor, round, least] = opaque([-core::f32::consts::LOG2_E / tau, ROUND, LEAST]).map(|x| f32x4_splat(x));
-    let [c0, rest @ ..] = opaque(EXP2).map(|x| f32x4_splat(x));
-    replace(weights, |x| {
-        let y = f32x4_mul(minus_ln.of(x), factor);
-        let rounded = f32x4_add(y, round);
-        let f = f32x4_sub(y, f32x4_sub(rounded, round));
-        let p = rest.iter().fold(c0, |p, c| f32x4_madd(p, f, *c));
-        v128_and(i32x4_add(p, i32x4_shl(rounded, 23)), f32x4_gt(x, least))
-    })
+    let power = Power::new(tau);
+    replace(weights, |x| power.of(x))
 }
-
-/// What is not more counts as nothing before it is raised to a power of at most 2: 2^-60.
-const LEAST: f32 = 1.0 / (1u64 << 60) as f32;
-
-/// 2^f for |f| <= 1/2, highest power first: a weighted minimax fit, to a relative 1e-7.
-const EXP2: [f32; 6] = [1.327_648_2e-3, 9.675_546e-3, 5.550_713_5e-2, 0.240_221_2, 0.693_146_94, 1.0];
 
 /// Replaces each x by `f(x)`; returns the sum.
 #[inline(always)]
@@ -237,25 +232,34 @@ fn replace(x: &mut [f32], f: impl Fn(v128) -> v128) -> f32 {
 #[inline(always)]
 fn weigh(x: &mut [f32], hashes: &[u32], f: impl Fn(v128, v128) -> v128) -> f32 {
     let mut sum = f32x4_splat(0.0);
-    for (quad, hashes) in x.as_chunks_mut::<4>().0.iter_mut().zip(hashes.as_chunks::<4>().0) {
+    let quads = x.as_chunks_mut::<4>().0;
+    for (i, hashes) in hashes.as_chunks::<4>().0.iter().enumerate().take(quads.len()) {
         // SAFETY: the reference covers 16 readable bytes.
         let hash = unsafe { v128_load(hashes.as_ptr() as *const v128) };
-        let weight = f(load(quad), hash);
+        let weight = f(load(&quads[i]), hash);
         sum = f32x4_add(sum, weight);
-        store(quad, weight);
+        store(&mut quads[i], weight);
     }
     f32x4_sum(sum)
 }
 
-/// scores += factor x, or the larger of both.
+/// scores += the sum of factors times rows.
 #[inline(never)]
-fn accumulate(scores: &mut [f32], x: &[f32], factor: f32, reduce: Reduce) {
+fn sum_up<const N: usize>(scores: &mut [f32], rows: [&[f32]; N], factors: &[f32]) {
+    let factors = core::array::from_fn::<_, N, _>(|i| f32x4_splat(factors[i]));
+    let quads = scores.as_chunks_mut::<4>().0;
+    let rows = rows.map(|row| &row.as_chunks::<4>().0[..quads.len()]);
+    for (j, score) in quads.iter_mut().enumerate() {
+        store(score, (0..N).fold(load(score), |sum, i| f32x4_madd(load(&rows[i][j]), factors[i], sum)));
+    }
+}
+
+/// scores = the larger of each and factor x.
+#[inline(never)]
+fn maximise(scores: &mut [f32], x: &[f32], factor: f32) {
     let factor = f32x4_splat(factor);
-    let quads = scores.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0);
-    if reduce == Reduce::Max {
-        quads.for_each(|(score, x)| store(score, f32x4_pmax(load(score), f32x4_mul(load(x), factor))));
-    } else {
-        quads.for_each(|(score, x)| store(score, f32x4_madd(load(x), factor, load(score))));
+    for (score, x) in scores.as_chunks_mut::<4>().0.iter_mut().zip(x.as_chunks::<4>().0) {
+        store(score, f32x4_pmax(load(score), f32x4_mul(load(x), factor)));
     }
 }
 

@@ -20,8 +20,8 @@ use crate::simd::*;
 /// Leaving slots that are found in one pass.
 pub(super) const FEW: usize = 16;
 
-/// Fours of slots that are looked at together in that pass.
-const AT_ONCE: usize = 4;
+/// Slots that are looked at together in that pass.
+const AT_ONCE: usize = 16;
 
 /// What stays.
 #[derive(Clone, Copy, Debug)]
@@ -157,26 +157,31 @@ impl<'a> Candidates<'a> {
         // An unsigned comparison, as a signed one: those of vectors are.
         let [first, span] = opaque([self.first.wrapping_add(1 << 31), self.span ^ 1 << 31]).map(|x| u32x4_splat(x));
         // Which of four slots may be among the worst.
-        let hits = |i: usize, bound: v128| {
+        let hits = |positions: &[u32; 4], scores: Option<&[f32; 4]>, bound: v128| {
             // SAFETY: the reference covers 16 readable bytes.
-            let positions = unsafe { v128_load(self.positions.as_chunks::<4>().0[i].as_ptr() as *const v128) };
-            let above = match self.scores {
-                Some(scores) => f32x4_gt(load(&scores.as_chunks::<4>().0[i]), bound),
+            let positions = unsafe { v128_load(positions.as_ptr() as *const v128) };
+            let above = match scores {
+                Some(scores) => f32x4_gt(load(scores), bound),
                 None => u32x4_gt(positions, bound),
             };
             v128_andnot(i32x4_lt(i32x4_sub(positions, first), span), above)
         };
+        let scores = self.scores.map(|scores| scores.as_chunks::<AT_ONCE>().0);
         // From the end: as long as slots lie in order of position, scores fall towards it, and the worst are found first.
-        for quads in (0..self.positions.len() / 4).step_by(AT_ONCE).rev().map(|i| i..i + AT_ONCE) {
-            let any = quads.clone().fold(u32x4_splat(0), |any, i| v128_or(any, hits(i, bound)));
+        for (block, positions) in self.positions.as_chunks::<AT_ONCE>().0.iter().enumerate().rev() {
+            let quads = positions.as_chunks::<4>().0;
+            let scores = scores.map(|scores| scores[block].as_chunks::<4>().0);
+            let any = (0..AT_ONCE / 4)
+                .fold(u32x4_splat(0), |any, i| v128_or(any, hits(&quads[i], scores.map(|scores| &scores[i]), bound)));
             if !v128_any_true(any) {
                 continue;
             }
-            for i in quads {
-                if !v128_any_true(hits(i, bound)) {
+            for i in 0..AT_ONCE / 4 {
+                if !v128_any_true(hits(&quads[i], scores.map(|scores| &scores[i]), bound)) {
                     continue;
                 }
-                for slot in 4 * i..4 * i + 4 {
+                let start = AT_ONCE * block + 4 * i;
+                for slot in start..start + 4 {
                     let (key, position) = self.at(slot);
                     let entry = (key, !position, slot);
                     if !self.includes(position) || n == wanted && entry > found[n - 1] {
