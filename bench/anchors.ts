@@ -51,7 +51,7 @@ for (const one of args._.map(String)) {
     const behind = losses.map((loss, i) => loss - compared[i]);
     rows.push({
       model: path.split("/").at(-1)!.replace(/-q8_0\.gguf$/, ""),
-      policy: sequence.cache().policy,
+      policy: policy ?? sequence.cache().policy,
       budget: budget ?? "",
       text: title,
       kept: mean(kept).toFixed(3),

@@ -1,8 +1,9 @@
 /**
  * Draws what `bench/policies_bench.ts` recorded, as SVG, and writes it as tables: into a document between its comments
- * `<!-- policies.csv -->` and `<!-- / -->`, or to the terminal.
+ * `<!-- policies.csv -->` and `<!-- / -->`, or to the terminal; and so what `bench/throughput_bench.ts` recorded beside
+ * it, after `<!-- throughput.csv -->`.
  *
- *   deno run -A bench/plot_policies.ts RECORD.csv FOLDER [DOCUMENT.md]
+ *   deno run -A bench/plot_policies.ts bench/record/policies.csv FOLDER [DOCUMENT.md]
  */
 import { draw, table } from "./plotting.ts";
 import { readRecord, type Row } from "./records.ts";
@@ -114,16 +115,59 @@ ${together}
 The same memory for keys and values, twice the sequences at half of the slots:
 
 ${equalMemory}`;
-if (document === undefined) console.log(text);
-else {
-  const [start, end] = ["<!-- policies.csv -->", "<!-- / -->"];
-  const before = await Deno.readTextFile(document);
-  const [from, to] = [before.indexOf(start), before.indexOf(end)];
-  if (from < 0 || to < from) {
+
+/** Replies as long as their prompts, against one full cache that was timed in the same way. */
+const replies = await readRecord(record.replace(/[^/]*$/, "throughput.csv"));
+const rate = ({ sequences, reply_ms }: Row) => Number(sequences) / Number(reply_ms);
+const rateOfAll = ({ sequences, prompt_ms, reply_ms }: Row) =>
+  Number(sequences) / (Number(prompt_ms) + Number(reply_ms));
+const throughput = table(
+  [
+    "prompt + reply",
+    "policy",
+    "budget",
+    "sequences",
+    "stored",
+    "caches",
+    "tokens/s",
+    "× full",
+    "with prompts",
+  ],
+  replies.map((row) => {
+    const full = replies.find(({ policy, sequences, tokens }) =>
+      policy === "full" && sequences === "1" && tokens === row.tokens
+    )!;
+    const n = counted(row.tokens);
+    return [
+      `${n} + ${n}`,
+      row.policy,
+      row.budget,
+      row.sequences,
+      row.kv,
+      mb(Number(row.cache_bytes)),
+      fixed(1000 * Number(row.tokens) * rate(row), 1),
+      fixed(rate(row) / rate(full), 2),
+      fixed(rateOfAll(row) / rateOfAll(full), 2),
+    ];
+  }),
+);
+
+/** Puts a text between the comment of a record and the next one that ends it. */
+function place(whole: string, name: string, text: string): string {
+  const [start, end] = [`<!-- ${name} -->`, "<!-- / -->"];
+  const from = whole.indexOf(start);
+  const to = whole.indexOf(end, from);
+  if (from < 0 || to < 0) {
     console.error(`${document} has no lines ${start} and ${end}`);
     Deno.exit(1);
   }
-  await Deno.writeTextFile(document, `${before.slice(0, from)}${start}\n\n${text}\n${before.slice(to)}`);
+  return `${whole.slice(0, from)}${start}\n\n${text}\n${whole.slice(to)}`;
+}
+if (document === undefined) console.log(`${text}\n${throughput}`);
+else {
+  const before = await Deno.readTextFile(document);
+  const placed = place(place(before, "policies.csv", text), "throughput.csv", throughput);
+  await Deno.writeTextFile(document, placed);
 }
 
 await draw(folder, "policies-decode", {

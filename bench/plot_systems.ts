@@ -21,7 +21,7 @@ function measures(rows: readonly Row[]) {
   const texts = tasksOf(rows).filter(isText);
   return {
     text: {
-      title: "Running text: nats per token more than with the full cache",
+      title: "Running text and code: nats per token more than with the full cache",
       of: (row: Row) => mean(texts.map((task) => Number(row[`${task}_loss`]))),
     },
     recall: {

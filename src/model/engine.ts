@@ -183,7 +183,8 @@ export class Model {
     const sequence = this.#free.pop();
     if (sequence === undefined) {
       const planned = this.plan.sequences.length;
-      throw new OptionError("sequences", planned + 1, `at most ${planned} at once, as planned`);
+      const wanted = `at most ${planned} at once, as planned (the option sequences of loadModel)`;
+      throw new OptionError("sequences", planned + 1, wanted);
     }
     return new Sequence(this.#shared, sequence, this.#steps);
   }

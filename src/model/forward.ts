@@ -82,13 +82,18 @@ export function attention(
   attentionInput(net, ws, layer, n);
   queries(net, ws, layer, n);
   keysAndValues(net, ws, layer, n);
-  for (const { watcher, desk, nTokens } of parts) watcher?.gather(layer, desk.q, desk.positions, nTokens);
+  // By index: iterators would be most of the garbage that a token leaves.
+  for (let i = 0; i < parts.length; i++) {
+    const { watcher, desk, nTokens } = parts[i];
+    watcher?.gather(layer, desk.q, desk.positions, nTokens);
+  }
   // Otherwise they are rotated when they are read.
   if (parts[0].storage.layers[layer].rotation === undefined) {
     rotate(net, ws, layer, ws.q, n, nHeads);
     rotate(net, ws, layer, ws.k, n, nKvHeads);
   }
-  for (const { storage, watcher, desk, nTokens } of parts) {
+  for (let i = 0; i < parts.length; i++) {
+    const { storage, watcher, desk, nTokens } = parts[i];
     watcher?.echo(layer, desk, nTokens);
     storage.append(layer, desk, nTokens);
     attendWatched(desk, layer, storage, nTokens, watcher);

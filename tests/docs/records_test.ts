@@ -92,3 +92,22 @@ Deno.test("docs/policies.md has what other policies lose on endless texts", asyn
     books.map((row, i) => [`\`${row.policy}\``, ...cells(row), ...cells(python[i])]),
   ]);
 });
+
+Deno.test("docs/policies.md has what anchors and separators cost", async () => {
+  const rows = await readRecord(record("anchors"));
+  const [books, python] = ["books", "python"].map((text) => rows.filter((row) => row.text === text));
+  const cells = ({ kept, nll, behind, behind_interval }: Row) => [
+    Number(kept).toFixed(2),
+    Number(nll).toFixed(3),
+    behind && [behind, behind_interval].map((value) => Number(value).toFixed(3)).join(" ± "),
+  ];
+  assertShown(await rowsOf("docs/policies.md"), [
+    ["model", "policy", "slots kept, books", "books", "behind", "slots kept, Python", "Python", "behind"],
+    books.map((row, i) => [
+      row.model,
+      `\`${row.policy}\`${row.budget && `, ${row.budget} slots`}`,
+      ...cells(row),
+      ...cells(python[i]),
+    ]),
+  ]);
+});

@@ -1,9 +1,18 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { GgufError, MemoryBudgetError, OptionError, UnsupportedModelError } from "../../src/error.ts";
-import { GgmlType, type GgufModel, openModel, tensorBytes } from "../../src/gguf/mod.ts";
+import {
+  GgmlType,
+  type GgufModel,
+  Metadata,
+  type MetadataEntry,
+  openModel,
+  tensorBytes,
+} from "../../src/gguf/mod.ts";
 import type { Bytes, Floats, Words } from "../../src/memory/handles.ts";
 import { GUARD_BYTES } from "../../src/memory/plan.ts";
+import { readHparams } from "../../src/model/arch/mod.ts";
 import { type ModelPlan, planModel, type PlanOptions } from "../../src/model/plan.ts";
+import { TensorTable } from "../../src/model/tensor_table.ts";
 import { openSource } from "../../src/runtime/open_source.ts";
 import type { WriteTensor } from "../gguf/writer.ts";
 import { f32, type Keys, text, tinyModel, type TinyOptions, u32 } from "./tiny_model.ts";
@@ -131,6 +140,32 @@ Deno.test("planModel() refuses absurd hyperparameters with a typed error that na
     const model = await header({ keys });
     const error = await assertRejects(() => Promise.resolve().then(() => planModel(model)), Error, name);
     assert(error instanceof UnsupportedModelError || error instanceof GgufError, `${name}: ${error}`);
+  }
+});
+
+Deno.test("readHparams() takes the layers with a window from a period or a list, which has to name all", () => {
+  const windows = (pattern: number | Uint8Array) => {
+    const numbers = {
+      "block_count": 4,
+      "embedding_length": 32,
+      "context_length": 64,
+      "attention.head_count": 2,
+      "attention.layer_norm_rms_epsilon": 1e-6,
+      "attention.sliding_window": 16,
+      "attention.sliding_window_pattern": pattern,
+    };
+    const entries = new Map<string, MetadataEntry>([["general.architecture", {
+      value: "gemma3",
+      offset: 0,
+    }]]);
+    for (const [key, value] of Object.entries(numbers)) entries.set(`gemma3.${key}`, { value, offset: 0 });
+    const metadata = new Metadata(entries);
+    return readHparams(metadata, new TensorTable([]), undefined).windows;
+  };
+  assertEquals(windows(2), [16, 0, 16, 0]);
+  assertEquals(windows(Uint8Array.of(0, 1, 1, 0)), [0, 16, 16, 0]);
+  for (const pattern of [0, Uint8Array.of(1, 1), new Uint8Array(5)]) {
+    assertThrows(() => windows(pattern), UnsupportedModelError, "gemma3.attention.sliding_window_pattern");
   }
 });
 

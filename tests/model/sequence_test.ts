@@ -89,7 +89,7 @@ Deno.test("a model hands out the planned number of sequences and takes them back
   assertThrows(() => model.sequence(), OptionError, "disposed of");
 });
 
-Deno.test("decode() of one sequence between the layers of another's prefill disturbs neither", async () => {
+Deno.test("decode() of one sequence between the chunks of another's prefill disturbs neither", async () => {
   const model = await load({ sequences: 2, chunk: 16 });
   const [a, b] = [model.sequence(), model.sequence()];
   const wanted = await logitsAfter(await load({ chunk: 16 }), IDS);

@@ -76,11 +76,11 @@ export class Rig extends RigView {
     return out;
   }
 
-  /** Reads the next token. Output `[head][dim]`. */
+  /** Reads the next token. Output `[head][dim]`. Layers are reduced one by one as in a model, unless somebody looks before. */
   step(q: Heads, k: Heads, v: Heads, beforeReduce?: () => void): number[][] {
     this.keeper?.openStep(this.position);
     this.storage.openStep?.();
-    const [out] = this.#pass(q, k, v, 1);
+    const [out] = this.#pass(q, k, v, 1, beforeReduce === undefined);
     beforeReduce?.();
     this.keeper?.closeStep(this.position);
     this.storage.closeStep?.(this.position);
@@ -96,7 +96,7 @@ export class Rig extends RigView {
   }
 
   /** Appends n tokens, attends; output `[token][head][dim]` of the last layer. */
-  #pass(q: Heads, k: Heads, v: Heads, n: number): number[][][] {
+  #pass(q: Heads, k: Heads, v: Heads, n: number, closes = false): number[][][] {
     const { arena, keeper, storage, memory: { workspace } } = this;
     const [positions, ids] = [arena.words(workspace.positions), arena.words(workspace.ids)];
     for (let t = 0; t < n; t++) positions[t] = ids[t] = this.position + t;
@@ -107,6 +107,7 @@ export class Rig extends RigView {
       keeper?.echo(layer, workspace, n);
       storage.append(layer, workspace, n);
       attendWatched(workspace, layer, storage, n, keeper);
+      if (closes) keeper?.closeLayer(layer);
       this.outputs[layer] = this.#attended(n);
     }
     this.position += n;

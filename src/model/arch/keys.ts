@@ -140,14 +140,25 @@ export class Keys {
     };
   }
 
-  /** Windows of models that mix layers with and without one: the last of every `period` sees all, the others a window. */
+  /**
+   * Windows of models that mix layers with and without one: the last of every `period` sees all, the others a window; or as
+   * a list says, layer by layer.
+   */
   windows(nLayers: number, fallback: number, period: number): number[] {
     const window = this.count("attention.sliding_window", fallback);
-    const pattern = this.metadata.get(this.#full("attention.sliding_window_pattern")) ?? period;
-    const isLocal = ArrayBuffer.isView(pattern)
-      ? (l: number) => Number((pattern as Uint8Array)[l]) === 1
-      : (l: number) => (l + 1) % this.count("attention.sliding_window_pattern", period) !== 0;
-    return Array.from({ length: nLayers }, (_, l) => isLocal(l) ? window : 0);
+    const key = "attention.sliding_window_pattern";
+    const name = this.#full(key);
+    if (!ArrayBuffer.isView(this.metadata.get(name))) {
+      const every = this.count(key, period);
+      return Array.from({ length: nLayers }, (_, layer) => (layer + 1) % every === 0 ? 0 : window);
+    }
+    const pattern = Array.from(this.metadata.numbers(name)!, Number);
+    if (pattern.length !== nLayers) {
+      throw new UnsupportedModelError(name, `${pattern.length} values`, [
+        `one for each of ${nLayers} layers`,
+      ]);
+    }
+    return pattern.map((isLocal) => isLocal === 1 ? window : 0);
   }
 
   #common(): Hparams {
