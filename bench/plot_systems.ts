@@ -74,6 +74,31 @@ export function systemsTable(rows: readonly Row[], speeds: readonly Row[]): [str
   return [["system", "share", "n", "kB", "peak MB", ...tasks, ...speedHead], body];
 }
 
+/** How a system holds the tokens that it keeps, by its name: what explains most of where it lies. */
+function held(system: string): string {
+  if (/f16/.test(system)) return "16 bits";
+  if (/q4_0/.test(system)) return "4 bits (q4_0)";
+  return /kivi|cq|think/.test(system) ? "coded (kivi, cq, think)" : "8 bits";
+}
+
+/** Two points closer than this, as shares of the ends of an axis, have room for one name. */
+const NAME_APART = 0.03;
+const NAME_WIDE = 0.2;
+
+/** Points of the front whose names do not run into each other. */
+function named<T extends { kilobytes: number; value: number }>(front: readonly T[]): T[] {
+  const span = (values: readonly number[]) => Math.max(...values) - Math.min(...values) || 1;
+  const [width, height] = [span(front.map((p) => Math.log(p.kilobytes))), span(front.map((p) => p.value))];
+  const chosen: T[] = [];
+  for (const point of front.toSorted((a, b) => a.value - b.value)) {
+    const apart = (other: T) =>
+      Math.abs(point.value - other.value) / height > NAME_APART ||
+      Math.abs(Math.log(point.kilobytes / other.kilobytes)) / width > NAME_WIDE;
+    if (chosen.every(apart)) chosen.push(point);
+  }
+  return chosen;
+}
+
 /** Prints the table of a record, or puts it into a document, and draws its plots where a folder is given. */
 export async function showSystems(record: string, folder?: string, document?: string): Promise<void> {
   const rows = await readRecord(record);
@@ -88,6 +113,7 @@ export async function showSystems(record: string, folder?: string, document?: st
   for (const [name, { title, of }] of Object.entries(measures(rows))) {
     const values = rows.map((row) => ({
       system: row.system,
+      held: held(row.system),
       kilobytes: Number(row.bytes) / 1e3,
       value: of(row),
       front: onFront(row, rows, of),
@@ -95,7 +121,7 @@ export async function showSystems(record: string, folder?: string, document?: st
     const x = {
       field: "kilobytes",
       type: "quantitative",
-      scale: { type: "log" },
+      scale: { type: "log", nice: false, padding: 12 },
       title: "kB of cache",
     } as const;
     const y = { field: "value", type: "quantitative", title: null } as const;
@@ -115,11 +141,13 @@ export async function showSystems(record: string, folder?: string, document?: st
           encoding: {
             x,
             y,
-            color: { field: "system", type: "nominal", legend: { labelLimit: 300, symbolLimit: 60 } },
+            color: { field: "held", type: "nominal", title: "tokens held in", legend: { labelLimit: 200 } },
+            opacity: { condition: { test: "datum.front", value: 1 }, value: 0.45 },
+            description: { field: "system" },
           },
         },
         {
-          transform: [{ filter: "datum.front" }],
+          data: { values: named(values.filter(({ front }) => front)) },
           mark: { type: "text", align: "left", dx: 6, dy: -4, fontSize: 10 },
           encoding: { x, y, text: { field: "system" } },
         },

@@ -5,6 +5,16 @@
  *   deno task docs            # writes them
  *   deno task docs --check    # fails, and names the documents that would change
  */
+import { parseArgs } from "@std/cli/parse-args";
+
+const { check, help } = parseArgs(Deno.args, { boolean: ["check", "help"] });
+if (help) {
+  console.log(
+    "usage: deno task docs [--check]\nFills what the documents quote; --check only names those that would change.",
+  );
+  Deno.exit(0);
+}
+
 const root = new URL("../", import.meta.url);
 const DOCUMENTS = ["README.md", "docs/edge.md"];
 
@@ -49,9 +59,9 @@ for (const path of DOCUMENTS) {
   const after = await format(filled);
   if (after === await format(before)) continue;
   changed.push(path);
-  if (!Deno.args.includes("--check")) await Deno.writeTextFile(url, after);
+  if (!check) await Deno.writeTextFile(url, after);
 }
-if (Deno.args.includes("--check") && changed.length > 0) {
+if (check && changed.length > 0) {
   console.error(`deno task docs would change ${changed.join(", ")}`);
   Deno.exit(1);
 }

@@ -4,9 +4,15 @@
  *
  *   deno task build:npm
  */
+import { parseArgs } from "@std/cli/parse-args";
 import { bundle } from "./bundle.ts";
 import { declarations } from "./declarations.ts";
 import { dependencies } from "./import_map.ts";
+
+if (parseArgs(Deno.args, { boolean: ["help"] }).help) {
+  console.log("usage: deno task build:npm\nBuilds the npm package from the sources into dist/npm/.");
+  Deno.exit(0);
+}
 
 const root = new URL("../", import.meta.url);
 const out = new URL("dist/npm/", root);
