@@ -243,13 +243,13 @@ Deno.test("CachedSource.forget() leaves nothing", async () => {
   assertEquals(store.values.size, 0);
 });
 
-Deno.test("cachedSource() refuses what is no URL, and loadModel() a digest that comes too late", () => {
+Deno.test("cachedSource() refuses what is no URL, and loadModel() a digest that comes too late", async () => {
   const store = new MemoryStore();
   for (const url of ["model.gguf", "file:///model.gguf", ""]) {
     assertThrows(() => cachedSource(url, store), OptionError, "url is");
   }
   const source = cachedSource("https://example.com/x.gguf", store);
-  assertThrows(
+  await assertRejects(
     () => loadModel(source, { sha256: "0".repeat(64) }),
     OptionError,
     "given to the source itself",
