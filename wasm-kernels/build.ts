@@ -48,6 +48,8 @@ async function compile(variant: Variant): Promise<{ wasm: Uint8Array; bindings: 
   await run("wasm-pack", [...args, "--", "--features", features.join()], {
     // Paths of this machine must not end up in the binary, or no two machines build the same bytes.
     RUSTFLAGS: [
+      // What no export reaches: only here is it known, since tests alone may need a function elsewhere.
+      "-D unused",
       // Loops that are worth it are written with vectors; for all others LLVM's own are a tenth more code.
       "-C no-vectorize-loops",
       // Copies of loops that are not worth their code: several rounds of one where their number is not known, and one

@@ -69,12 +69,6 @@ impl Row {
         Self { key, second: mix(key ^ 0x85eb_ca6b) }
     }
 
-    #[inline(always)]
-    pub fn hasher(self) -> Hasher {
-        let [key, second, a, b] = opaque([self.key, self.second, 0x9e37_79b1, 0x735a_2d97]).map(|x| u32x4_splat(x));
-        Hasher { key, second, a, b }
-    }
-
     /// Hashes of key positions, as many as there are.
     #[inline(never)]
     pub fn hash(self, hashes: &mut [u32], positions: &[u32]) {
@@ -91,30 +85,11 @@ impl Row {
         }
     }
 
-    pub fn one(self, p: u32) -> u32 {
-        self.key ^ self.second ^ p
-    }
     /// One uniform draw in (0, 1).
     pub fn uniform(self, position: u32) -> f32 {
         let mut hashes = [0; 4];
         self.hash(&mut hashes, &[position; 4]);
         f32x4_extract_lane::<0>(Draws::new(0).uniform(u32x4_splat(hashes[0])))
-    }
-}
-
-pub struct Hasher {
-    key: v128,
-    second: v128,
-    a: v128,
-    b: v128,
-}
-
-impl Hasher {
-    #[inline(always)]
-    pub fn of(&self, x: v128) -> v128 {
-        let x = i32x4_dot_i16x8(i32x4_add(x, self.key), self.a);
-        let x = i32x4_dot_i16x8(i32x4_add(v128_xor(x, u32x4_shr(x, 15)), self.second), self.b);
-        v128_xor(x, u32x4_shr(x, 15))
     }
 }
 
