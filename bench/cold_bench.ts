@@ -10,6 +10,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../mod.ts";
+import { median } from "./statistics.ts";
 
 const DECODED = 32;
 
@@ -81,8 +82,6 @@ function readMs(path: string): number {
   while (file.readSync(piece) !== null);
   return performance.now() - start;
 }
-
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 if (import.meta.main) {
   const { _: [path], prompt, rounds, json, child } = parseArgs(Deno.args, {

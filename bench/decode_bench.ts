@@ -18,15 +18,12 @@ import { planModel, type PlanOptions } from "../src/model/plan.ts";
 import { kernelModule } from "../src/runtime/kernel_modules_deno.ts";
 import { openSource } from "../src/runtime/open_source.ts";
 import { createTokenizer } from "../src/tokenizer/mod.ts";
+import { median } from "./statistics.ts";
 
 const DECODED = 32;
 /** Milliseconds of decoding before it is timed, and while. */
 const WARM_MS = 1000;
 const TIMED_MS = 1000;
-
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
-}
 
 /** Ids that repeat late, so that no cache of a processor knows them all. */
 function prompt(n: number, nVocab: number): number[] {

@@ -11,7 +11,8 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../src/runtime/load_model.ts";
-import { interval, mean, readText } from "./quality/measure.ts";
+import { readText } from "./quality/measure.ts";
+import { interval, mean } from "./statistics.ts";
 import { writeRecord } from "./records.ts";
 
 const args = parseArgs(Deno.args, {

@@ -6,6 +6,7 @@
  */
 import { draw, table } from "./plotting.ts";
 import { readRecord, type Row } from "./records.ts";
+import { mean } from "./statistics.ts";
 
 /** Where the record of speed lies. */
 export const speedRecord = (record: string) => record.replace(/(\.csv)?$/, "-speed.csv");
@@ -14,7 +15,6 @@ const RECALL = ["keys", "passkey"];
 const tasksOf = ([row]: readonly Row[]) =>
   Object.keys(row).filter((name) => name.endsWith("_nll")).map((name) => name.slice(0, -4));
 const isText = (task: string) => task !== "copy" && !RECALL.includes(task);
-const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** What the front is about, the smaller the better: mean loss over the texts; share of answers not found. */
 function measures(rows: readonly Row[]) {
@@ -81,7 +81,7 @@ function held(system: string): string {
   return /kivi|cq|think/.test(system) ? "coded (kivi, cq, think)" : "8 bits";
 }
 
-/** Two points closer than this, as shares of the ends of an axis, have room for one name. */
+/** Two points closer than both, as shares of the front's height and width, have room for one name. */
 const NAME_APART = 0.03;
 const NAME_WIDE = 0.2;
 

@@ -16,6 +16,7 @@ import type { Model } from "../src/model/engine.ts";
 import type { Sequence } from "../src/model/sequence.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { readRecord, writeRecord } from "./records.ts";
+import { median } from "./statistics.ts";
 
 const USAGE = `usage: deno run -A bench/policies_bench.ts MODEL [options]
 
@@ -76,10 +77,6 @@ interface Case extends Kind {
 interface Turn {
   readonly stepMs: number;
   readonly scoringMs: number;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Milliseconds of one step, mean over `n`. */

@@ -13,7 +13,8 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { facts, passage, passkey, type Prompt, ROOM } from "./quality/cases.ts";
-import { type Answers, append, ask, behind, interval, mean, readText, seeded } from "./quality/measure.ts";
+import { type Answers, append, ask, behind, readText, seeded } from "./quality/measure.ts";
+import { interval, mean } from "./statistics.ts";
 import { writeRecord } from "./records.ts";
 
 const args = parseArgs(Deno.args, {

@@ -18,7 +18,8 @@ import type { LayerCache } from "../src/memory/handles.ts";
 import { scoreContinuation } from "../src/model/continuation.ts";
 import type { Model } from "../src/model/engine.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
-import { interval, mean, readText } from "./quality/measure.ts";
+import { readText } from "./quality/measure.ts";
+import { interval, mean, median } from "./statistics.ts";
 
 const DEFAULT = [
   "quest:tokens=0.333,dense=0",
@@ -84,8 +85,6 @@ function countReads(): void {
 }
 
 let counting = false;
-
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function speed(): Promise<void> {
   const nTokens = Number(args.tokens ?? 8000);

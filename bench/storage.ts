@@ -19,6 +19,7 @@ import { scoreContinuation } from "../src/model/continuation.ts";
 import { calibrationModule } from "../src/runtime/calibration_module.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { openSource } from "../src/runtime/open_source.ts";
+import { mean } from "./statistics.ts";
 
 const args = parseArgs(Deno.args, {
   string: ["windows", "context", "record", "storages", "tokens"],
@@ -94,8 +95,6 @@ async function measure(name: string) {
   model.dispose();
   return { losses, bytes };
 }
-
-const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** Half the width of the 95 % interval of a mean. */
 function interval(values: readonly number[]): number {

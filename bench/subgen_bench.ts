@@ -14,7 +14,8 @@ import { PlainStorage } from "../src/cache/storage/plain.ts";
 import type { Words } from "../src/memory/handles.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { makeRig, type Rig } from "../tests/policy/rig.ts";
-import { mean, readText } from "./quality/measure.ts";
+import { readText } from "./quality/measure.ts";
+import { mean } from "./statistics.ts";
 
 const args = parseArgs(Deno.args, { string: ["recent", "record"], default: { recent: "64" } });
 const [path, textPath] = args._.map(String);

@@ -22,6 +22,7 @@ import type { Model } from "../src/model/engine.ts";
 import type { Sequence } from "../src/model/sequence.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { readRecord, writeRecord } from "./records.ts";
+import { median } from "./statistics.ts";
 
 const CASES =
   "keyformer;keyformer:every=8;keyformer:every=8 x2;keyformer:every=8 x4;keyformer:every=8 x4 q4_0;" +
@@ -161,10 +162,6 @@ function decode(model: Model, sequences: readonly Sequence[], n: number): number
   const start = performance.now();
   for (let i = 0; i < n; i++) model.decode(sequences, sequences.map(({ row }) => row.argmax()));
   return (performance.now() - start) / n;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Milliseconds of `n` steps whose medians at `DEPTHS` these are. */

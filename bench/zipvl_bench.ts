@@ -15,7 +15,8 @@ import { scoreContinuation } from "../src/model/continuation.ts";
 import type { Model } from "../src/model/engine.ts";
 import type { Sequence } from "../src/model/sequence.ts";
 import { loadModel, type LoadModelOptions } from "../src/runtime/load_model.ts";
-import { interval, mean, readText } from "./quality/measure.ts";
+import { readText } from "./quality/measure.ts";
+import { interval, mean, median } from "./statistics.ts";
 import { readRecord, writeRecord } from "./records.ts";
 
 const SYSTEMS = {
@@ -63,10 +64,6 @@ function shareColumns(shares: readonly number[]) {
     share: shares.length === 0 ? "" : mean(shares).toFixed(3),
     shares: shares.map((share) => share.toFixed(2)).join(" "),
   };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
 
 /** Bytes beside weights and vocabulary. */

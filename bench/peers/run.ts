@@ -10,6 +10,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { type Engine, ENGINES, type Measured } from "./engines.ts";
+import { median } from "../statistics.ts";
 
 type What = "prefill" | "decode" | "memory";
 
@@ -41,7 +42,6 @@ if (flags.help || !flags.model) {
 
 const here = new URL(".", import.meta.url);
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
-const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 async function output(command: string[], cwd?: URL): Promise<string> {
   const [program, ...args] = command;

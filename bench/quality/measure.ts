@@ -4,6 +4,7 @@ import type { PlanOptions } from "../../src/model/plan.ts";
 import type { Sequence } from "../../src/model/sequence.ts";
 import { loadModel } from "../../src/runtime/load_model.ts";
 import type { Prompt, Question } from "./cases.ts";
+import { interval, mean } from "../statistics.ts";
 
 /** What the questions of one task about one prompt came to. */
 export interface Answer {
@@ -86,16 +87,6 @@ export function seeded(policy: string, seed: number): string {
 /** Puts the answers of another round behind those that are there. */
 export function append(to: Answers, more: Answers): void {
   for (const [task, answers] of Object.entries(more)) (to[task] ??= []).push(...answers);
-}
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((a, b) => a + b, 0) / values.length;
-}
-
-/** Half the width of the 95 % interval of a mean. */
-export function interval(values: readonly number[]): number {
-  const m = mean(values);
-  return 1.96 * Math.sqrt(mean(values.map((x) => (x - m) ** 2)) / Math.max(1, values.length - 1));
 }
 
 /** Mean and interval of what the first loses more than the second on the same prompts, in nats per token. */

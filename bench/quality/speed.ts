@@ -2,6 +2,7 @@
 import type { PlanOptions } from "../../src/model/plan.ts";
 import { loadModel } from "../../src/runtime/load_model.ts";
 import { read } from "./measure.ts";
+import { median } from "../statistics.ts";
 
 /** Times that a prompt is read, and tokens decoded behind it each time. */
 const ROUNDS = 5;
@@ -35,8 +36,4 @@ export async function measureSpeed(
   }
   model.dispose();
   return { prefill: 1000 * ids.length / median(prompts), decode: 1000 / median(tokens) };
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
 }
