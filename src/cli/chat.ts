@@ -4,6 +4,7 @@ import { chatPrompt } from "../generate/chat_prompt.ts";
 import type { GenerateOptions } from "../generate/options.ts";
 import type { Model } from "../model/engine.ts";
 import { Session } from "../session/session.ts";
+import { TEMPLATE } from "../tokenizer/chat.ts";
 import type { ChatMessage } from "../tokenizer/mod.ts";
 import { type Command, main } from "./command.ts";
 import { inputLines, onInterrupt, typed, write, writeError } from "./host.ts";
@@ -36,7 +37,7 @@ const command: Command = {
   async run(args): Promise<void> {
     const options = replyOptions(args, { temperature: 0.7, topP: 0.95 });
     const { model: { metadata } } = await openHeader(args.string("model"));
-    if (!metadata.has("tokenizer.chat_template")) {
+    if (!metadata.has(TEMPLATE)) {
       const name = args.string("model") ?? "the bundled model";
       throw new OptionError(
         "model",

@@ -19,7 +19,6 @@ import {
   REPLY_OPTIONS,
   replyOptions,
 } from "./prompt.ts";
-
 import { digits, formatBytes } from "./units.ts";
 
 /** Tokens when nobody says how many. */

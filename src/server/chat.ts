@@ -7,6 +7,7 @@ import { chatPrompt } from "../generate/chat_prompt.ts";
 import type { TokenEvent } from "../generate/options.ts";
 import type { Metadata } from "../gguf/metadata.ts";
 import type { Model } from "../model/engine.ts";
+import { TEMPLATE } from "../tokenizer/chat.ts";
 import type { ChatMessage, Tokenizer } from "../tokenizer/mod.ts";
 import type { Shape } from "./answer.ts";
 import { ApiError } from "./api_error.ts";
@@ -17,8 +18,6 @@ import { knowsTools, type ToolFormat, toolFormat } from "./tools/formats.ts";
 import { type FunctionTool, replyConstraint } from "./tools/functions.ts";
 import { type TextMessage, withParsedCalls, withToolText } from "./tools/messages.ts";
 import { CallParser, type ReplyPart } from "./tools/parser.ts";
-
-const TEMPLATE = "tokenizer.chat_template";
 
 /** What a request comes to: its prompt, and how the reply is to be read. */
 export interface ChatPlan {

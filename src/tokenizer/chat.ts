@@ -26,7 +26,8 @@ export interface ChatOptions {
   readonly template?: string;
 }
 
-const TEMPLATE = "tokenizer.chat_template";
+/** Where a file has its chat template. */
+export const TEMPLATE = "tokenizer.chat_template";
 
 /**
  * The prompt for these messages as text. It holds control tokens as text: {@link chatPrompt} gives its ids.
