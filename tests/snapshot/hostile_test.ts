@@ -251,7 +251,8 @@ Deno.test("whatever a sealed snapshot says: refused with nothing changed, or res
         for (const [at, value] of heads) {
           const path = all[at];
           const parent = path.slice(0, -1).reduce((inner, key) => inner?.[key], head);
-          if (parent !== null && typeof parent === "object") parent[path.at(-1)!] = value;
+          // A copy: the drawn lists and objects are the same in every run, and the next place may lie inside this one.
+          if (parent !== null && typeof parent === "object") parent[path.at(-1)!] = structuredClone(value);
         }
         const sections = opened.sections.slice();
         const section = sectionOf({ head: opened.head, sections }, "positions");
