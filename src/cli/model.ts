@@ -15,7 +15,7 @@ import type { Arguments } from "./args.ts";
 import { readCalibrationFile } from "./calibration.ts";
 import { writeError } from "./host.ts";
 import { modelInput } from "./model_input.ts";
-import { progressBar } from "./progress.ts";
+import { progressBar, waitingLine } from "./progress.ts";
 
 /** Options of every command that plans or loads. */
 export const PLAN_OPTIONS = {
@@ -93,7 +93,9 @@ function kvType(text: string | undefined): PlanOptions["kvType"] {
 
 /** Reads the headers of a model and no weights. */
 export async function openHeader(given: string | undefined): Promise<OpenModel> {
-  const file = await openModel(openSource(modelInput(given)));
+  const source = openSource(modelInput(given));
+  const stopWaiting = waitingLine(source.name);
+  const file = await openModel(source).finally(stopWaiting);
   file.close();
   return file;
 }
@@ -109,8 +111,9 @@ export async function load(args: Arguments, more: LoadModelOptions = {}): Promis
   const calibration = await readCalibrationFile(args, args.string("model"));
   const options = { ...planOptions(args), calibration, ...more };
   const start = performance.now();
-  const bar = await progressBar();
-  const loading = loadModel(modelInput(args.string("model")), { ...options, onProgress: bar.show });
+  const source = openSource(modelInput(args.string("model")));
+  const bar = await progressBar(source.name);
+  const loading = loadModel(source, { ...options, onProgress: bar.show });
   const model = await loading.finally(() => bar.stop());
   const loadMs = performance.now() - start;
   const { automatic } = model.plan;

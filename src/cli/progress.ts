@@ -4,11 +4,13 @@
  * @module
  */
 import type { Progress } from "../gguf/source.ts";
-import { errorsWatched, exit, INTERRUPTED, onInterrupt } from "./host.ts";
+import { columns, errorsWatched, exit, INTERRUPTED, onInterrupt, writeError } from "./host.ts";
 import { formatBytes } from "./units.ts";
 
 /** Loading that takes less than this, in ms, shows no bar. */
 const PATIENCE_MS = 200;
+/** Silence of a source, in ms, after which it is told what is waited for. */
+const SILENCE_MS = 2000;
 
 /** Shows how far loading has come. */
 export interface ProgressBar {
@@ -33,26 +35,55 @@ export async function workBar(what: string): Promise<WorkBar> {
   return { show: ({ done, total }) => bar.update(done / total), stop };
 }
 
-/** A bar on standard error where a person watches it, else one that shows nothing. */
-export async function progressBar(): Promise<ProgressBar> {
+/** Ends what says that nothing comes. */
+const ERASE = "\r\x1b[K";
+
+/** A line on standard error that says, as long as nothing comes of `name`, that it is waited for. Returns what ends it. */
+export function waitingLine(name: string): () => void {
+  if (!errorsWatched()) return () => {};
+  let shown = false;
+  const timer = setTimeout(() => {
+    shown = true;
+    writeError(` waiting for ${name}`.slice(0, columns() - 1));
+  }, SILENCE_MS);
+  return () => {
+    clearTimeout(timer);
+    if (shown) writeError(ERASE);
+    shown = false;
+  };
+}
+
+/** A bar on standard error where a person watches it, else one that shows nothing. @param name What is loaded. */
+export async function progressBar(name: string): Promise<ProgressBar> {
   if (!errorsWatched()) return { show: () => {}, stop: () => {} };
   const { default: { Presets, SingleBar } } = await import("cli-progress");
   const bar = new SingleBar({
-    format: " loading {bar} {percentage} % · {loadedText} of {totalText} · {eta_formatted}",
+    format: " loading {bar} {percentage} % · {loadedText} of {totalText} · {eta_formatted}{silence}",
     hideCursor: true,
     clearOnComplete: true,
   }, Presets.shades_classic);
   const start = performance.now();
   let shown = false;
-  const stop = restoring(() => shown && bar.stop());
+  let silent: ReturnType<typeof setTimeout> | undefined;
+  let stopWaiting = waitingLine(name);
+  const stop = restoring(() => {
+    clearTimeout(silent);
+    stopWaiting();
+    if (shown) bar.stop();
+  });
   return {
     show({ loaded, total }) {
-      const texts = { loadedText: formatBytes(loaded), totalText: formatBytes(total) };
-      if (shown) bar.update(loaded, texts);
-      else if (performance.now() - start > PATIENCE_MS) {
-        bar.start(total, loaded, texts);
+      stopWaiting();
+      stopWaiting = () => {};
+      const update = (silence: string) => {
+        const texts = { loadedText: formatBytes(loaded), totalText: formatBytes(total), silence };
+        if (shown) bar.update(loaded, texts);
+        else bar.start(total, loaded, texts);
         shown = true;
-      }
+      };
+      if (shown || performance.now() - start > PATIENCE_MS) update("");
+      clearTimeout(silent);
+      silent = setTimeout(() => update(" · waiting for more"), SILENCE_MS);
     },
     stop,
   };

@@ -12,7 +12,7 @@ import type { Source, SourceFile } from "../gguf/source.ts";
 import { expectedFiles, type SourceOptions } from "./source_options.ts";
 import { splitName } from "./split_name.ts";
 import { responseFile, streamFile } from "./stream_file.ts";
-import { urlFile, type UrlOptions } from "./url_file.ts";
+import { MAX_STALLS, STALL_MS, urlFile, type UrlOptions } from "./url_file.ts";
 
 /** One file: a path or URL, an answer of `fetch`, a stream, bytes, or anything with `read(offset, length)`. */
 export type FileInput =
@@ -97,7 +97,7 @@ function openFile(input: FileInput, options: UrlOptions): SourceFile {
   if (url !== undefined && url.protocol !== "file:") return urlFile(url, options);
   if (url !== undefined) return pathFile(url.href, url);
   if (typeof input === "string") return pathFile(input, input);
-  if (input instanceof Response) return responseFile(input);
+  if (input instanceof Response) return responseFile(input, MAX_STALLS * (options.stallMs ?? STALL_MS));
   if (input instanceof ReadableStream) return streamFile(input);
   const reader = toReader(input);
   return rangeFile(reader.name ?? "bytes", () => ({
@@ -134,9 +134,9 @@ function toReader(input: unknown): RangeReader {
     return { size: bytes.length, read: (at, n) => bytes.subarray(at, at + n) };
   }
   if (typeof (input as Partial<RangeReader> | undefined)?.read === "function") return input as RangeReader;
-  return refuse(input === null ? "null" : typeof input);
+  return refuse(input === null ? "null" : input === undefined ? undefined : typeof input);
 }
 
-function refuse(found: string): never {
+function refuse(found: string | undefined): never {
   throw new OptionError("model", found, INPUTS);
 }

@@ -6,9 +6,10 @@
 import { SourceError } from "../error.ts";
 import { reason } from "./range_file.ts";
 import type { ByteStream, SourceFile } from "../gguf/source.ts";
+import { withinMs } from "./stall.ts";
 
-/** The body of a response that was fetched already. */
-export function responseFile(response: Response): SourceFile {
+/** The body of a response that was fetched already. It is given up when no byte comes for `stallMs`. */
+export function responseFile(response: Response, stallMs: number): SourceFile {
   const name = response.url || "response";
   const open = () => {
     if (!response.ok) {
@@ -17,7 +18,7 @@ export function responseFile(response: Response): SourceFile {
     if (response.body === null) throw new SourceError("the response has no body", name);
     return response.body;
   };
-  return onceFile(name, open, contentLength(response.headers));
+  return onceFile(name, open, contentLength(response.headers), stallMs);
 }
 
 /** A stream of bytes. */
@@ -37,6 +38,7 @@ function onceFile(
   name: string,
   open: () => ReadableStream<Uint8Array>,
   size: number | undefined,
+  stallMs?: number,
 ): SourceFile {
   return {
     name,
@@ -46,7 +48,7 @@ function onceFile(
     async open() {
       const stream = open();
       if (stream.locked) throw new SourceError("it is being read already, or was read before", name);
-      return new OnceStream(name, stream.getReader(), size);
+      return new OnceStream(name, stream.getReader(), size, stallMs);
     },
   };
 }
@@ -56,11 +58,12 @@ class OnceStream implements ByteStream {
     private readonly name: string,
     private readonly reader: ReadableStreamDefaultReader<Uint8Array>,
     readonly size: number | undefined,
+    private readonly stallMs: number | undefined,
   ) {}
 
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
-      const { done, value } = await this.reader.read().catch((cause) => {
+      const { done, value } = await this.#next().catch((cause) => {
         throw new SourceError(`can't be read: ${reason(cause)}`, this.name, { cause });
       });
       if (done) return undefined;
@@ -73,5 +76,10 @@ class OnceStream implements ByteStream {
 
   close(): void {
     this.reader.cancel().catch(() => {});
+  }
+
+  #next(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    const next = this.reader.read();
+    return this.stallMs === undefined ? next : withinMs(this.stallMs, next, () => this.close());
   }
 }

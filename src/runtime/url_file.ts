@@ -3,6 +3,7 @@
  *
  *   read():  no connection?  request bytes=offset-   refused for good -> SourceError
  *            next piece      failed, early end, stall -> wait 1, 2, 4, … times the back-off, then again
+ *                            a second stall, and no byte between the two -> SourceError
  *
  * Servers that ignore Range send everything again; what was read before is passed over. Size, and where the server
  * names one the entity tag, must stay the same over all connections, so that no two versions of a file are mixed.
@@ -12,6 +13,7 @@
 import { SourceError } from "../error.ts";
 import { reason } from "./range_file.ts";
 import type { ByteStream, SourceFile } from "../gguf/source.ts";
+import { Stall, withinMs } from "./stall.ts";
 import { contentLength } from "./stream_file.ts";
 
 /** How a URL is fetched. */
@@ -22,9 +24,17 @@ export interface UrlOptions {
   tries?: number;
   /** Wait after the first failure; it doubles with each. Default 250. */
   backoffMs?: number;
-  /** A connection without a byte for so long has failed. Default 30,000. */
+  /**
+   * A connection without a byte for so long has failed; when the next one has none either, the file is given up. Default
+   * 15,000.
+   */
   stallMs?: number;
 }
+
+/** Default of `stallMs`. */
+export const STALL_MS = 15_000;
+/** Connections in a row that may be silent before the file is given up. */
+export const MAX_STALLS = 2;
 
 const MAX_BACKOFF_MS = 10_000;
 /** A connection that delivered so many bytes has not failed in a row with the one before. */
@@ -75,6 +85,7 @@ class UrlStream implements ByteStream {
   #offset: number;
   #connection: Connection | undefined;
   #failures = 0;
+  #stalls = 0;
 
   constructor(remote: Remote, offset: number) {
     this.#remote = remote;
@@ -177,6 +188,7 @@ class UrlStream implements ByteStream {
     const piece = value.subarray(connection.skip);
     connection.skip -= value.length - piece.length;
     connection.delivered += piece.length;
+    this.#stalls = 0;
     this.#offset += piece.length;
     return piece;
   }
@@ -191,26 +203,25 @@ class UrlStream implements ByteStream {
     if ((cause as Error).name === "NotCapable") throw this.#error(reason(cause), { cause });
     const { tries = 6, backoffMs = 250 } = this.#remote.options;
     this.#failures++;
-    if (this.#failures >= tries) {
-      const at = `can't be read at byte ${this.#offset} after ${tries} tries`;
+    if (cause instanceof Stall) this.#stalls++;
+    if (this.#failures >= tries || this.#stalls >= MAX_STALLS) {
+      const times = this.#failures === 1 ? "1 try" : `${this.#failures} tries`;
+      const at = `can't be read at byte ${this.#offset} after ${times}`;
       throw this.#error(`${at}: ${fetchReason(cause)}`, { cause });
     }
     await pause(Math.min(backoffMs * 2 ** (this.#failures - 1), MAX_BACKOFF_MS), this.#closed.signal);
   }
 
   #disconnect(): void {
+    // an abort alone leaves a body that has bytes waiting, and with it a process of Deno, alive
+    this.#connection?.body.cancel().catch(() => {});
     this.#connection?.abort.abort();
     this.#connection = undefined;
   }
 
-  async #deadline<T>(abort: AbortController, promise: Promise<T>): Promise<T> {
-    const { stallMs = 30_000 } = this.#remote.options;
-    const timer = setTimeout(() => abort.abort(new Error(`no byte came for ${stallMs} ms`)), stallMs);
-    try {
-      return await promise;
-    } finally {
-      clearTimeout(timer);
-    }
+  #deadline<T>(abort: AbortController, promise: Promise<T>): Promise<T> {
+    const { stallMs = STALL_MS } = this.#remote.options;
+    return withinMs(stallMs, promise, (stall) => abort.abort(stall));
   }
 
   #error(message: string, options?: ErrorOptions): SourceError {

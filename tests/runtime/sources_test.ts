@@ -140,6 +140,7 @@ Deno.test("openSource() refuses inputs and digests that are none", () => {
   for (const input of [undefined, null, 7, {}, [], "http://"]) {
     assertThrows(() => openSource(input as unknown as ModelInput), OptionError, "model is");
   }
+  assertThrows(() => openSource(undefined as unknown as ModelInput), OptionError, "model is not given");
   assertThrows(() => openSource(FILE, { sha256: "abc" }), OptionError, "wanted 64 hexadecimal digits");
 });
 

@@ -140,6 +140,66 @@ Deno.test("openSource() takes up a connection that stalls", () =>
     assertEquals(asked, [0, 1000]);
   }));
 
+/** Longer than anybody here waits. */
+const silence = () => new Promise((resolve) => setTimeout(resolve, 1000));
+
+Deno.test("openSource() gives up a server that accepts and never answers", () =>
+  serve(async () => {
+    await silence();
+    return new Response();
+  }, async ({ url, asked }) => {
+    const start = performance.now();
+    await assertRejects(
+      () => readAll(url, { ...FAST, stallMs: 300 }),
+      SourceError,
+      `${url}: can't be read at byte 0 after 2 tries: no byte came for 0.3 s, wanted the next one within that time`,
+    );
+    assertEquals(asked, [0, 0]);
+    assert(performance.now() - start >= 600, "it did not wait");
+  }));
+
+Deno.test("openSource() gives up a server that stops in mid-body and stays silent", () =>
+  serve(async (_, from) => {
+    if (from > 0) await silence();
+    return partial(from, {
+      body: new ReadableStream({ start: (controller) => controller.enqueue(FILE.slice(0, 300_000)) }),
+    });
+  }, async ({ url, asked }) => {
+    const message = "can't be read at byte 300000 after 2 tries: no byte came for 0.3 s";
+    await assertRejects(() => readAll(url, { ...FAST, stallMs: 300 }), SourceError, message);
+    assertEquals(asked, [0, 300_000]);
+  }));
+
+Deno.test("openSource() takes up a server that stalls again and again, as long as bytes come", () =>
+  serve((_, from) => {
+    const some = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(FILE.slice(from, from + 300_000)),
+    });
+    return partial(from, from + 300_000 < FILE.length ? { body: some } : {});
+  }, async ({ url, asked }) => {
+    await assertReads(url, { stallMs: 200 });
+    assertEquals(asked, [0, 300_000, 600_000, 900_000]);
+  }));
+
+Deno.test("openSource() gives up a Response that stops in mid-body", () =>
+  serve((_, from) => {
+    const body = new ReadableStream({ start: (controller) => controller.enqueue(FILE.slice(0, 1000)) });
+    return partial(from, { body });
+  }, async ({ url }) => {
+    const response = await fetch(url);
+    const message = `${url}: can't be read: no byte came for 0.2 s`;
+    await assertRejects(() => readAll(response, { stallMs: 100 }), SourceError, message);
+  }));
+
+Deno.test("openModel() rejects with the signal's reason while a server is silent", () =>
+  serve(async () => {
+    await silence();
+    return new Response();
+  }, async ({ url }) => {
+    const signal = AbortSignal.timeout(100);
+    await assertRejects(() => openModel(openSource(url), { signal }), DOMException, "timeout");
+  }));
+
 Deno.test("openSource() gives up after its tries", () =>
   serve((_, from) => partial(from, { body: breaking(from, 1000) }), async ({ url, asked }) => {
     const message = "can't be read at byte 3000 after 3 tries";

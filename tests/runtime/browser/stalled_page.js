@@ -1,0 +1,3 @@
+import { stalled } from "../stalled.js";
+
+globalThis.stalled = stalled;
