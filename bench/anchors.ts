@@ -14,12 +14,17 @@ import { loadModel } from "../src/runtime/load_model.ts";
 import { readText } from "./quality/measure.ts";
 import { interval, mean } from "./statistics.ts";
 import { writeRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["text", "windows", "length", "record"],
   collect: ["text"],
   default: { windows: "16", length: "1024" },
+  unknown: line.unknown,
 });
+if (args._.length === 0) line.lacks("MODEL");
+if (args.text.length === 0) line.lacks("--text");
 const [nWindows, length] = [args.windows, args.length].map(Number);
 const sources = await Promise.all((args.text as string[]).map(async (path) => ({
   title: path.split("/").at(-1)!.split(/[-.]/)[0],

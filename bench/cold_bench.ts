@@ -11,6 +11,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../mod.ts";
 import { median } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
 const DECODED = 32;
 
@@ -84,11 +85,14 @@ function readMs(path: string): number {
 }
 
 if (import.meta.main) {
+  const line = commandLine(import.meta.url);
   const { _: [path], prompt, rounds, json, child } = parseArgs(Deno.args, {
     string: ["prompt", "rounds"],
     boolean: ["json", "child"],
     default: { prompt: "512", rounds: "3" },
+    unknown: line.unknown,
   });
+  if (path === undefined) line.lacks("MODEL");
   const model = String(path);
   if (child) {
     console.log(JSON.stringify(await runOnce(model, Number(prompt))));

@@ -2,6 +2,7 @@
  * Speed of whole models: prefill and decode at several depths, and the share of a token spent outside the kernels.
  *
  *   deno run -A bench/decode_bench.ts MODEL… [--depths 512,2000] [--context N] [--kv-type f16] [--binary relaxed]
+ *     [--chunk N]
  *
  * Depths are tokens in the cache. Decoding is timed once it is warm: the runtime translates kernels and code anew while
  * the first thousands of calls run, which takes a tiny model's first 150 tokens. Every figure is a median.
@@ -19,6 +20,7 @@ import { kernelModule } from "../src/runtime/kernel_modules_deno.ts";
 import { openSource } from "../src/runtime/open_source.ts";
 import { createTokenizer } from "../src/tokenizer/mod.ts";
 import { median } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
 const DECODED = 32;
 /** Milliseconds of decoding before it is timed, and while. */
@@ -34,7 +36,7 @@ function prompt(n: number, nVocab: number): number[] {
 function decodeMs(sequence: Sequence): number {
   const depth = sequence.position;
   const start = performance.now();
-  for (let i = 0; i < DECODED; i++) sequence.decode(sequence.row.argmax());
+  for (let i = 0, id = 0; i < DECODED; i++, id = sequence.row.argmax()) sequence.decode(id);
   const ms = (performance.now() - start) / DECODED;
   sequence.truncate(depth);
   return ms;
@@ -80,7 +82,12 @@ async function outsideMs(path: string, options: PlanOptions): Promise<number> {
 }
 
 if (import.meta.main) {
-  const args = parseArgs(Deno.args, { string: ["depths", "context", "kv-type", "binary", "chunk"] });
+  const line = commandLine(import.meta.url);
+  const args = parseArgs(Deno.args, {
+    string: ["depths", "context", "kv-type", "binary", "chunk"],
+    unknown: line.unknown,
+  });
+  if (args._.length === 0) line.lacks("MODEL");
   const depths = (args.depths ?? "512,2000").split(",").map(Number);
   const context = Number(args.context ?? Math.max(...depths) + DECODED);
   const chunk = args.chunk === undefined ? undefined : Number(args.chunk);

@@ -14,18 +14,17 @@ import { loadModel } from "../src/runtime/load_model.ts";
 import { readText } from "./quality/measure.ts";
 import { interval, mean } from "./statistics.ts";
 import { writeRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["text-file", "tokens", "budget", "policies", "record"],
   default: { tokens: "8192,32768,131072", budget: "300kB", policies: "window;streaming_llm;cascading" },
+  unknown: line.unknown,
 });
 const [path] = args._.map(String);
-if (path === undefined || args["text-file"] === undefined) {
-  console.log(
-    "usage: deno run -A bench/endless_bench.ts MODEL --text-file FILE [--tokens N,M] [--budget BYTES]",
-  );
-  Deno.exit(1);
-}
+if (path === undefined) line.lacks("MODEL");
+if (args["text-file"] === undefined) line.lacks("--text-file");
 const lengths: number[] = args.tokens.split(",").map(Number);
 const total = lengths.at(-1)!;
 const PIECE = 4096;

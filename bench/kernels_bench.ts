@@ -12,6 +12,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { type GgmlTypeInfo, ggmlTypes } from "../src/gguf/ggml_type.ts";
 import type { Binary } from "../src/kernels/load.ts";
 import { measureMachine, shortest } from "./kernels/machine.ts";
+import { commandLine } from "./usage.ts";
 
 type Kernel = (...numbers: number[]) => number;
 
@@ -153,10 +154,12 @@ function relativeError(out: Float32Array, values: Float32Array, x: Float32Array)
 }
 
 if (import.meta.main) {
+  const line = commandLine(import.meta.url);
   const { binary, types, tokens, json } = parseArgs(Deno.args, {
     string: ["binary", "types", "tokens"],
     boolean: ["json"],
     default: { binary: "relaxed", types: "", tokens: "64" },
+    unknown: line.unknown,
   });
   const file = new URL(`../src/kernels/wasm/${binary}.wasm`, import.meta.url);
   const wasm = await WebAssembly.compile(await Deno.readFile(file));

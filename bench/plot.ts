@@ -1,18 +1,16 @@
 /**
  * Draws what `bench:peers --record` kept: tokens per second and memory against context, by engine, as SVG.
  *
- *   deno task bench:plot bench/record/NAME.csv docs/images/
+ *   deno task bench:plot RECORD.csv FOLDER       writes decode.svg, prefill.svg, memory.svg
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { draw } from "./plotting.ts";
 import { readRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
-const flags = parseArgs(Deno.args, { boolean: ["help"] });
-const [record, folder] = flags._.map(String);
-if (flags.help || !folder) {
-  console.log("usage: deno task bench:plot RECORD.csv FOLDER   (writes decode.svg, prefill.svg, memory.svg)");
-  Deno.exit(flags.help ? 0 : 1);
-}
+const line = commandLine(import.meta.url);
+const [record, folder] = parseArgs(Deno.args, { unknown: line.unknown })._.map(String);
+if (folder === undefined) line.lacks(record === undefined ? "RECORD.csv" : "FOLDER");
 
 const rows = (await readRecord(record)).map(({ model, engine, what, tokens, value }) => ({
   series: `${engine}, ${model.replace(".gguf", "")}`,

@@ -3,16 +3,16 @@
  * `<!-- policies.csv -->` and `<!-- / -->`, or to the terminal; and so what `bench/throughput_bench.ts` recorded beside
  * it, after `<!-- throughput.csv -->`.
  *
- *   deno run -A bench/plot_policies.ts bench/record/policies.csv FOLDER [DOCUMENT.md]
+ *   deno run -A bench/plot_policies.ts RECORD.csv FOLDER [DOCUMENT.md]
  */
+import { parseArgs } from "@std/cli/parse-args";
 import { draw, table } from "./plotting.ts";
 import { readRecord, type Row } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
-const [record, folder, document] = Deno.args;
-if (folder === undefined) {
-  console.log("usage: deno run -A bench/plot_policies.ts RECORD.csv FOLDER [DOCUMENT.md]");
-  Deno.exit(1);
-}
+const line = commandLine(import.meta.url);
+const [record, folder, document] = parseArgs(Deno.args, { unknown: line.unknown })._.map(String);
+if (folder === undefined) line.lacks(record === undefined ? "RECORD.csv" : "FOLDER");
 
 const rows = await readRecord(record);
 const single = rows.filter(({ sequences }) => sequences === "1");

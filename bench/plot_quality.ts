@@ -3,8 +3,10 @@
  *
  *   deno run -A bench/plot_quality.ts RECORD.csv FOLDER [NAME]   NAME-text.svg and so on, by default quality
  */
+import { parseArgs } from "@std/cli/parse-args";
 import { draw, table } from "./plotting.ts";
 import { readRecord, type Row } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
 const TITLES: Record<string, string> = {
   text: "Continuation: nats per token more than with the full cache",
@@ -62,11 +64,9 @@ export function floorsTable(
 }
 
 if (import.meta.main) {
-  const [record, folder, name = "quality"] = Deno.args;
-  if (folder === undefined) {
-    console.log("usage: deno run -A bench/plot_quality.ts RECORD.csv FOLDER [NAME]");
-    Deno.exit(1);
-  }
+  const line = commandLine(import.meta.url);
+  const [record, folder, name = "quality"] = parseArgs(Deno.args, { unknown: line.unknown })._.map(String);
+  if (folder === undefined) line.lacks(record === undefined ? "RECORD.csv" : "FOLDER");
   const rows = await readRecord(record);
   for (const task of distinct(rows, "task")) {
     console.log(`${TITLES[task]}\n`);

@@ -4,9 +4,11 @@
  *
  *   deno run -A bench/plot_systems.ts RECORD.csv [FOLDER [DOCUMENT]]     in place of the last table of a document
  */
+import { parseArgs } from "@std/cli/parse-args";
 import { draw, table } from "./plotting.ts";
 import { readRecord, type Row } from "./records.ts";
 import { mean } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
 /** Where the record of speed lies. */
 export const speedRecord = (record: string) => record.replace(/(\.csv)?$/, "-speed.csv");
@@ -157,10 +159,8 @@ export async function showSystems(record: string, folder?: string, document?: st
 }
 
 if (import.meta.main) {
-  const [record, folder, document] = Deno.args;
-  if (record === undefined) {
-    console.log("usage: deno run -A bench/plot_systems.ts RECORD.csv [FOLDER [DOCUMENT]]");
-    Deno.exit(1);
-  }
+  const line = commandLine(import.meta.url);
+  const [record, folder, document] = parseArgs(Deno.args, { unknown: line.unknown })._.map(String);
+  if (record === undefined) line.lacks("RECORD.csv");
   await showSystems(record, folder, document);
 }

@@ -5,6 +5,14 @@
  *   deno run -A bench/policies_bench.ts MODEL --record bench/record/policies.csv
  *   deno run -A bench/plot_policies.ts bench/record/policies.csv docs/images docs/policies-speed.md
  *
+ *   --lengths 2000,4000,8000   tokens of the prompt
+ *   --policies A;B             beside full; "keyformer;keyformer:every=8;h2o;window"
+ *   --budgets 0.5,0.25,0.1     shares of the prompt that are kept
+ *   --sequences 1,2,4          how many read a token in one step, with all slots and with the first budget
+ *   --turns 12                 turns of eight tokens that are timed
+ *   --kv-type q8_0             keys and values
+ *   --record FILE.csv          where rows go, in place of those of the same cases
+ *
  * All cases of one prompt length decode by turns, eight tokens each and two before them, so that whatever slows the machine down slows all
  * of them; figures are medians over turns. A prompt is read up to the budget and some chunks further: all later chunks
  * cost what these do, and decoding depends on how many slots are held, not on what was dropped. Several sequences go on
@@ -17,17 +25,8 @@ import type { Sequence } from "../src/model/sequence.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { readRecord, writeRecord } from "./records.ts";
 import { median } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
-const USAGE = `usage: deno run -A bench/policies_bench.ts MODEL [options]
-
-  --lengths 2000,4000,8000   tokens of the prompt
-  --policies A;B             beside full; "keyformer;keyformer:every=8;h2o;window"
-  --budgets 0.5,0.25,0.1     shares of the prompt that are kept
-  --sequences 1,2,4          how many read a token in one step, with all slots and with the first budget
-  --turns 12                 turns of eight tokens that are timed
-  --kv-type q8_0             keys and values
-  --record FILE.csv          where rows go, in place of those of the same cases
-`;
 /** Tokens of a turn: as many as the rarest policy takes to act once. */
 const TURN = 8;
 /** Tokens at the start of each turn that are not. */
@@ -37,9 +36,9 @@ const CHUNKS_BEHIND = 4;
 /** Tokens after the prompt until the temperature has risen. */
 const RISE = 128;
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["lengths", "policies", "budgets", "sequences", "turns", "kv-type", "record"],
-  boolean: ["help"],
   default: {
     lengths: "2000,4000,8000",
     policies: "keyformer;keyformer:every=8;h2o;window",
@@ -48,12 +47,10 @@ const args = parseArgs(Deno.args, {
     turns: "12",
     "kv-type": "q8_0",
   },
+  unknown: line.unknown,
 });
 const [path] = args._.map(String);
-if (path === undefined || args.help) {
-  console.log(USAGE);
-  Deno.exit(args.help ? 0 : 1);
-}
+if (path === undefined) line.lacks("MODEL");
 const numbers = (list: string) => list.split(",").map(Number);
 const [lengths, budgets, counts] = [args.lengths, args.budgets, args.sequences].map(numbers);
 const turns = Number(args.turns);

@@ -16,7 +16,9 @@ import { facts, passage, passkey, type Prompt, ROOM } from "./quality/cases.ts";
 import { type Answers, append, ask, behind, readText, seeded } from "./quality/measure.ts";
 import { interval, mean } from "./statistics.ts";
 import { writeRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["record", "cases", "prompt", "budgets", "policies", "tasks", "seeds"],
   default: {
@@ -28,12 +30,11 @@ const args = parseArgs(Deno.args, {
     policies: "window;streaming_llm;random;h2o;keyformer;keyformer:noise=none;keyformer:recent=0.5;" +
       "keyformer:recent=0.7;tova;snapkv:window=16",
   },
+  unknown: line.unknown,
 });
 const [path, textPath] = args._.map(String);
-if (textPath === undefined || args.record === undefined) {
-  console.log("usage: deno run -A bench/quality.ts MODEL TEXT[.gz] --record FILE.csv");
-  Deno.exit(1);
-}
+if (textPath === undefined) line.lacks(path === undefined ? "MODEL" : "TEXT");
+if (args.record === undefined) line.lacks("--record");
 
 const tasks: string[] = args.tasks.split(",");
 const policies: string[] = args.policies.split(";");

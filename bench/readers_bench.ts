@@ -2,8 +2,10 @@
  * Readers against plain attention: how many keys a token reads of a long prefix, the time of attention and of choosing,
  * and what it costs in loss.
  *
- *   deno run -A bench/readers_bench.ts speed MODEL [--tokens 8000] [--readers A;B] [--saved FOLDER] [--record CSV]
- *   deno run -A bench/readers_bench.ts loss MODEL TEXT [--prefix 768] [--tokens 128] [--cases 16] [--readers A;B] [--record CSV]
+ *   deno run -A bench/readers_bench.ts speed MODEL [--tokens 8000] [--readers A;B] [--steps 24]
+ *     [--saved FOLDER] [--record CSV]
+ *   deno run -A bench/readers_bench.ts loss MODEL TEXT [--prefix 768] [--tokens 128] [--cases 16]
+ *     [--readers A;B] [--record CSV]
  *
  * `speed` decodes behind a prefix of arbitrary tokens; with --saved prefixes are kept from run to run. `loss` lets the model
  * go on with the text. Readers are separated by semicolons; dense is always the first.
@@ -20,6 +22,7 @@ import type { Model } from "../src/model/engine.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { readText } from "./quality/measure.ts";
 import { interval, mean, median } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
 const DEFAULT = [
   "quest:tokens=0.333,dense=0",
@@ -30,9 +33,11 @@ const DEFAULT = [
   "squeezed:rho=0.875,coarse=0.01,rhoCoarse=0.7",
 ].join(";");
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["tokens", "prefix", "cases", "readers", "saved", "record", "steps"],
   default: { readers: DEFAULT, cases: "16", prefix: "768", steps: "24" },
+  unknown: line.unknown,
 });
 const [what, path, textPath] = args._.map(String);
 const readers = ["dense", ...args.readers.split(";")];
@@ -180,9 +185,4 @@ async function loss(): Promise<void> {
 
 if (what === "speed" && path !== undefined) await speed();
 else if (what === "loss" && textPath !== undefined) await loss();
-else {
-  console.log(
-    "usage: deno run -A bench/readers_bench.ts speed MODEL | loss MODEL TEXT   (see the head of the file)",
-  );
-  Deno.exit(1);
-}
+else line.lacks("speed MODEL or loss MODEL TEXT");

@@ -10,11 +10,15 @@ import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { createServer } from "../src/server/server.ts";
 import type { Count, Job } from "./server_client.ts";
+import { commandLine } from "./usage.ts";
 
+const line = commandLine(import.meta.url);
 const { _: [path], ...args } = parseArgs(Deno.args, {
   string: ["_", "clients", "tokens", "prompt", "seconds", "sequences"],
   default: { clients: "1,2,4", tokens: "128", prompt: "64", seconds: "8", sequences: "4" },
+  unknown: line.unknown,
 });
+if (path === undefined) line.lacks("MODEL");
 const tokens = Number(args.tokens);
 const prompt = Number(args.prompt);
 const seconds = Number(args.seconds);

@@ -4,6 +4,9 @@
  *   deno run -A bench/server_client.ts JOB, the job as JSON; it prints what it has counted
  */
 
+import { parseArgs } from "@std/cli/parse-args";
+import { commandLine } from "./usage.ts";
+
 /** What it is told. */
 export interface Job {
   readonly url: string;
@@ -45,7 +48,10 @@ async function reply({ url, nVocab, ends, tokens, prompt, index }: Job, n: numbe
   return { tokens: Number(/"completion_tokens":(\d+)/.exec(text)![1]), firstMs };
 }
 
-const job: Job = JSON.parse(Deno.args[0]);
+const line = commandLine(import.meta.url);
+const [text] = parseArgs(Deno.args, { string: ["_"], unknown: line.unknown })._;
+if (text === undefined) line.lacks("JOB");
+const job: Job = JSON.parse(text);
 await reply(job, 0);
 const firstMs: number[] = [];
 const start = performance.now();

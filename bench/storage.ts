@@ -2,6 +2,7 @@
  * What each storage of keys and values costs in bytes and in quality.
  *
  *   deno run -A bench/storage.ts MODEL TEXT[.gz] CALIBRATION_TEXT[.gz] [--windows 12] [--context 1024]
+ *     [--tokens 16384]
  *     [--storages "plain;kivi:bits=2;…"] [--record bench/record/storage.csv]
  *
  * The text is cut into windows of the context's length, evenly spread; the first half of each is read as a prompt, the
@@ -20,7 +21,9 @@ import { calibrationModule } from "../src/runtime/calibration_module.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { openSource } from "../src/runtime/open_source.ts";
 import { mean } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["windows", "context", "record", "storages", "tokens"],
   default: {
@@ -30,12 +33,10 @@ const args = parseArgs(Deno.args, {
     storages: "plain f16;plain q8_0;plain q4_0;kivi:bits=4;kivi:bits=2;think:prune=0.4 q8_0;" +
       "think:prune=0.6 q8_0;cq:channels=2;cq:channels=4;cq:channels=8;cq:channels=4 attention;cq:channels=4 none",
   },
+  unknown: line.unknown,
 });
 const [path, textPath, calibrationPath] = args._.map(String);
-if (calibrationPath === undefined) {
-  console.log("usage: deno run -A bench/storage.ts MODEL TEXT[.gz] CALIBRATION_TEXT[.gz] [--record FILE]");
-  Deno.exit(1);
-}
+if (calibrationPath === undefined) line.lacks("one of MODEL TEXT CALIBRATION_TEXT");
 
 async function readText(path: string): Promise<string> {
   const { body } = await fetch(new URL(path, `file://${Deno.cwd()}/`));

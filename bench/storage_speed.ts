@@ -11,7 +11,9 @@ import type { KvTypeName } from "../src/cache/kv_cache.ts";
 import type { Binary } from "../src/kernels/load.ts";
 import { loadModel, type LoadModelOptions } from "../src/runtime/load_model.ts";
 import { writeRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["tokens", "steps", "binary", "calibration", "storages", "record"],
   default: {
@@ -20,14 +22,10 @@ const args = parseArgs(Deno.args, {
     binary: "simd128",
     storages: "plain q8_0;plain f32;kivi:bits=4;kivi:bits=2;think:prune=0.4 q8_0;cq:channels=4;mixed:bits=4",
   },
+  unknown: line.unknown,
 });
 const [path] = args._.map(String);
-if (path === undefined) {
-  console.log(
-    "usage: deno run -A bench/storage_speed.ts MODEL [--tokens 900] [--calibration FILE] [--record CSV]",
-  );
-  Deno.exit(1);
-}
+if (path === undefined) line.lacks("MODEL");
 const [tokens, steps] = [Number(args.tokens), Number(args.steps)];
 const calibration = args.calibration === undefined ? undefined : await Deno.readFile(args.calibration);
 

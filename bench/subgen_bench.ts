@@ -16,13 +16,16 @@ import { loadModel } from "../src/runtime/load_model.ts";
 import { makeRig, type Rig } from "../tests/policy/rig.ts";
 import { readText } from "./quality/measure.ts";
 import { mean } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
-const args = parseArgs(Deno.args, { string: ["recent", "record"], default: { recent: "64" } });
+const line = commandLine(import.meta.url);
+const args = parseArgs(Deno.args, {
+  string: ["recent", "record"],
+  default: { recent: "64" },
+  unknown: line.unknown,
+});
 const [path, textPath] = args._.map(String);
-if (textPath === undefined) {
-  console.log("usage: deno run -A bench/subgen_bench.ts MODEL TEXT [--recent 64] [--record CSV]");
-  Deno.exit(1);
-}
+if (textPath === undefined) line.lacks(path === undefined ? "MODEL" : "TEXT");
 const [LENGTHS, STEPS] = [[128, 192, 256, 384, 512, 768, 960], 16];
 const recent = Number(args.recent);
 const n = LENGTHS.at(-1)! + STEPS;

@@ -33,13 +33,14 @@ import { interval, mean } from "./statistics.ts";
 import { measureSpeed } from "./quality/speed.ts";
 import { type System, SYSTEMS } from "./quality/systems.ts";
 import { readRecord, type Row, writeRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
+const command = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: [
     ...["model", "text", "learn", "shares", "cases", "prompt", "seeds", "systems", "prefill"],
     ...["only", "record", "plots", "document"],
   ],
-  boolean: ["help"],
   collect: ["text"],
   default: {
     model: "models/locket-books-q8_0.gguf",
@@ -49,13 +50,10 @@ const args = parseArgs(Deno.args, {
     seeds: "4",
     prefill: "whole",
   },
+  unknown: command.unknown,
 });
-if (args.help || args.text.length === 0 || args.record === undefined) {
-  console.log(
-    "usage: deno task bench:policies --text FILE[.gz] [--text FILE] --record FILE.csv [--only quality|speed]",
-  );
-  Deno.exit(args.help ? 0 : 1);
-}
+if (args.text.length === 0) command.lacks("--text");
+if (args.record === undefined) command.lacks("--record");
 
 const { model: path, record } = args;
 const [length, nCases, nSeeds] = [args.prompt, args.cases, args.seeds].map(Number);

@@ -23,13 +23,11 @@ import type { Sequence } from "../src/model/sequence.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { readRecord, writeRecord } from "./records.ts";
 import { median } from "./statistics.ts";
+import { commandLine } from "./usage.ts";
 
 const CASES =
   "keyformer;keyformer:every=8;keyformer:every=8 x2;keyformer:every=8 x4;keyformer:every=8 x4 q4_0;" +
   "keyformer:every=8 0.25";
-const USAGE =
-  "usage: deno run -A bench/throughput_bench.ts MODEL [--tokens N] [--cases 'A;B x2 0.25 q4_0 whole'] [--rounds 4] " +
-  "[--whole] [--record FILE]";
 /** Parts of the reply behind which steps are timed. */
 const DEPTHS = [0, 0.5, 1];
 /** Tokens that are timed at once, and those before them. */
@@ -40,16 +38,15 @@ const CHUNK = 64;
 /** Chunks that are timed behind a budget. */
 const CHUNKS_BEHIND = 4;
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["tokens", "cases", "rounds", "record"],
-  boolean: ["help", "whole"],
+  boolean: ["whole"],
   default: { tokens: "2000", cases: CASES, rounds: "4" },
+  unknown: line.unknown,
 });
 const [path] = args._.map(String);
-if (args.help || path === undefined) {
-  console.log(USAGE);
-  Deno.exit(args.help ? 0 : 1);
-}
+if (path === undefined) line.lacks("MODEL");
 const nTokens = Number(args.tokens);
 const rounds = Number(args.rounds);
 

@@ -2,7 +2,8 @@
  * ZipVL: what reading a prompt sparsely saves in time and bytes against the full cache, and what it costs in loss.
  *
  *   deno run -A bench/zipvl_bench.ts speed MODEL [--tokens 2000] [--systems A;B] [--record CSV]
- *   deno run -A bench/zipvl_bench.ts loss MODEL TEXT[.gz] [--prompt 960] [--tokens 64] [--cases 16] [--systems A;B] [--record CSV]
+ *   deno run -A bench/zipvl_bench.ts loss MODEL TEXT[.gz] [--prompt 960] [--tokens 64] [--cases 16]
+ *     [--systems A;B] [--record CSV]
  *
  * A system is `full`, or parameters of `zipvl`, how prompts are read, and the budget if it isn't 1, as
  * `tau=0.6 sparse 0.45`. `speed` reads arbitrary
@@ -18,6 +19,7 @@ import { loadModel, type LoadModelOptions } from "../src/runtime/load_model.ts";
 import { readText } from "./quality/measure.ts";
 import { interval, mean, median } from "./statistics.ts";
 import { readRecord, writeRecord } from "./records.ts";
+import { commandLine } from "./usage.ts";
 
 const SYSTEMS = {
   speed:
@@ -27,16 +29,15 @@ const SYSTEMS = {
     "others=demote,tau=0.97 streaming;others=demote,tau=0.9 streaming;others=demote,tau=0.75 streaming",
 };
 
+const line = commandLine(import.meta.url);
 const args = parseArgs(Deno.args, {
   string: ["tokens", "prompt", "cases", "systems", "record"],
   default: { prompt: "960", cases: "16" },
+  unknown: line.unknown,
 });
 const [what, path, textPath] = args._.map(String);
 if (!(what === "speed" && path) && !(what === "loss" && textPath)) {
-  console.log(
-    "usage: deno run -A bench/zipvl_bench.ts speed MODEL | loss MODEL TEXT [--systems A;B] [--record CSV]",
-  );
-  Deno.exit(1);
+  line.lacks("speed MODEL or loss MODEL TEXT");
 }
 const tokens = Number(args.tokens ?? (what === "speed" ? 2000 : 64));
 const systems = (args.systems ?? SYSTEMS[what as keyof typeof SYSTEMS]).split(";");

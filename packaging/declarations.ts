@@ -6,6 +6,9 @@
 import ts from "typescript";
 import type { OutputFile } from "./bundle.ts";
 
+/** Of TypeScript 5.2 and later, for who compiles for a standard library that has no `Symbol.dispose` yet. */
+const DISPOSABLE = `/// <reference lib="esnext.disposable" />\n`;
+
 /** A `.d.ts` for each source that the entries reach. */
 export function declarations(root: URL, entries: readonly string[]): OutputFile[] {
   const base = root.pathname;
@@ -24,7 +27,8 @@ export function declarations(root: URL, entries: readonly string[]): OutputFile[
   });
   const files: OutputFile[] = [];
   program.emit(undefined, (path, text) => {
-    files.push({ path: path.slice(1), bytes: new TextEncoder().encode(text) });
+    const whole = text.includes("[Symbol.dispose]") ? DISPOSABLE + text : text;
+    files.push({ path: path.slice(1), bytes: new TextEncoder().encode(whole) });
   });
   return files;
 }

@@ -6,14 +6,10 @@
  *   deno task docs --check    # fails, and names the documents that would change
  */
 import { parseArgs } from "@std/cli/parse-args";
+import { commandLine } from "../bench/usage.ts";
 
-const { check, help } = parseArgs(Deno.args, { boolean: ["check", "help"] });
-if (help) {
-  console.log(
-    "usage: deno task docs [--check]\nFills what the documents quote; --check only names those that would change.",
-  );
-  Deno.exit(0);
-}
+const { unknown } = commandLine(import.meta.url);
+const { check } = parseArgs(Deno.args, { boolean: ["check"], unknown });
 
 const root = new URL("../", import.meta.url);
 const DOCUMENTS = ["README.md", "docs/edge.md"];

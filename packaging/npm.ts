@@ -8,11 +8,9 @@ import { parseArgs } from "@std/cli/parse-args";
 import { bundle } from "./bundle.ts";
 import { declarations } from "./declarations.ts";
 import { dependencies } from "./import_map.ts";
+import { commandLine } from "../bench/usage.ts";
 
-if (parseArgs(Deno.args, { boolean: ["help"] }).help) {
-  console.log("usage: deno task build:npm\nBuilds the npm package from the sources into dist/npm/.");
-  Deno.exit(0);
-}
+parseArgs(Deno.args, { unknown: commandLine(import.meta.url).unknown });
 
 const root = new URL("../", import.meta.url);
 const out = new URL("dist/npm/", root);

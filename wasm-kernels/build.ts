@@ -12,6 +12,7 @@ import binaryen from "binaryen";
 import { gzipSync } from "node:zlib";
 import { abiVersion, declarations, VERSION_FILE, versionModule } from "./abi.ts";
 import { inOrder } from "./order.ts";
+import { commandLine } from "../bench/usage.ts";
 
 const here = new URL(".", import.meta.url);
 const installed = new URL("../src/kernels/wasm/", here);
@@ -137,13 +138,8 @@ async function differs(file: URL, wanted: Uint8Array): Promise<boolean> {
 }
 
 if (import.meta.main) {
-  const { check, help } = parseArgs(Deno.args, { boolean: ["check", "help"] });
-  if (help) {
-    console.log(
-      "usage: deno task build [--check]   build the WASM kernels; --check compares with what is installed",
-    );
-    Deno.exit(0);
-  }
+  const { unknown } = commandLine(import.meta.url);
+  const { check } = parseArgs(Deno.args, { boolean: ["check"], unknown });
   await Deno.mkdir(installed, { recursive: true });
   const compiled = new Map<Variant, Awaited<ReturnType<typeof compile>>>();
   for (const variant of Object.keys(VARIANTS) as Variant[]) compiled.set(variant, await compile(variant));

@@ -11,6 +11,7 @@
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { measureMachine, shortest } from "./machine.ts";
+import { commandLine } from "../usage.ts";
 
 type Kernel = (...numbers: number[]) => number;
 
@@ -60,10 +61,12 @@ class Heap {
 }
 
 async function main() {
+  const line = commandLine(import.meta.url);
   const args = parseArgs(Deno.args, {
     string: ["binary", "slots", "types", "layers"],
     boolean: ["kept", "rotated"],
     default: { binary: "relaxed", slots: "512,2000,8000", types: "q8_0,q4_0,f16,f32", layers: "30" },
+    unknown: line.unknown,
   });
   const file = new URL(`../../src/kernels/wasm/${args.binary}.wasm`, import.meta.url);
   const instance = await WebAssembly.instantiate(await WebAssembly.compile(await Deno.readFile(file)));

@@ -1,12 +1,15 @@
 /**
  * Locket, one thread. Prints one JSON object like native.mjs:
  *
- *   deno run -A bench/peers/locket.ts MODEL --binary relaxed|simd128 --prefill 512 --decode 512 [--steps 48] [--kv-type q8_0]
+ *   deno run -A --config deno.json bench/peers/locket.ts MODEL --binary relaxed|simd128 --prefill 512 --decode 512
+ *     [--steps 48] [--kv-type q8_0]
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { loadModel } from "../../mod.ts";
 import config from "../../deno.json" with { type: "json" };
+import { commandLine } from "../usage.ts";
 
+const line = commandLine(import.meta.url);
 const flags = parseArgs(Deno.args, {
   string: ["binary", "prefill", "decode", "steps", "kv-type"],
   default: {
@@ -16,7 +19,9 @@ const flags = parseArgs(Deno.args, {
     steps: "48",
     "kv-type": "q8_0",
   },
+  unknown: line.unknown,
 });
+if (flags._.length === 0) line.lacks("MODEL");
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
 const prefills = lengths(flags.prefill),
   decodes = lengths(flags.decode),

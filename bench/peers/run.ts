@@ -11,6 +11,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { type Engine, ENGINES, type Measured } from "./engines.ts";
 import { median } from "../statistics.ts";
+import { commandLine } from "../usage.ts";
 
 type What = "prefill" | "decode" | "memory";
 
@@ -22,23 +23,18 @@ interface Row {
   values: number[];
 }
 
+const line = commandLine(import.meta.url);
 const flags = parseArgs(Deno.args, {
   string: ["model", "rounds", "engines", "lengths", "record"],
-  boolean: ["json", "help"],
+  boolean: ["json"],
   default: {
     rounds: "3",
     lengths: "512,2000,8000",
     engines: ENGINES.map((e) => e.name).join(","),
   },
+  unknown: line.unknown,
 });
-if (flags.help || !flags.model) {
-  console.log(
-    "usage: deno task bench:peers --model FILE.gguf [--rounds 3] [--engines " +
-      ENGINES.map((e) => e.name).join(",") +
-      "]\n       [--lengths 512,2000,8000] [--record NAME] [--json]",
-  );
-  Deno.exit(flags.help ? 0 : 1);
-}
+if (!flags.model) line.lacks("--model");
 
 const here = new URL(".", import.meta.url);
 const lengths = (text: string) => text.split(",").filter(Boolean).map(Number);
