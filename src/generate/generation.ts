@@ -71,7 +71,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
   /** The tokens, each computed when it is asked for. Leaving the loop ends the generation. */
   [Symbol.asyncIterator](): AsyncIterator<TokenEvent> {
     return {
-      next: () => this.#events.next(),
+      next: () => this.#next(),
       return: async () => {
         await this.cancel();
         return { done: true, value: undefined };
@@ -81,8 +81,7 @@ export class Generation implements AsyncIterable<TokenEvent> {
 
   /** Runs to the end whatever nobody has read, and tells of the whole. Rejects as the reading does. */
   async result(): Promise<GenerationResult> {
-    while (!(await this.#events.next()).done);
-    if (this.#failure !== undefined) throw this.#failure.error;
+    while (!(await this.#next()).done);
     const decoded = Math.max(0, this.#tokens.length - 1);
     return {
       promptTokens: this.#prompt,
@@ -109,10 +108,17 @@ export class Generation implements AsyncIterable<TokenEvent> {
     await this.#events.return();
   }
 
+  /** The next token. A generation that has failed fails for each of its readers, and whoever reads it again. */
+  async #next(): Promise<IteratorResult<TokenEvent, void>> {
+    const next = await this.#events.next();
+    if (next.done && this.#failure !== undefined) throw this.#failure.error;
+    return next;
+  }
+
   /** Hands over the next piece of text, past tokens that complete none. */
   async #pull(controller: ReadableStreamDefaultController<string>): Promise<void> {
     for (;;) {
-      const { done, value } = await this.#events.next();
+      const { done, value } = await this.#next();
       if (done) return controller.close();
       if (value.text !== "") return controller.enqueue(value.text);
     }

@@ -251,6 +251,24 @@ export class Model {
   dispose(): void {
     this.#shared = undefined;
   }
+
+  /**
+   * `dispose`, at the end of the block.
+   *
+   * @example
+   * ```ts
+   * import { generate, loadModel } from "@locket/locket";
+   *
+   * {
+   *   using model = await loadModel("models/locket-books-q8_0.gguf");
+   *   using sequence = model.sequence();
+   *   await generate(sequence, "The old house", { maxTokens: 8 }).result();
+   * }
+   * ```
+   */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
 }
 
 /** What snapshots of the model's sequences belong to. */

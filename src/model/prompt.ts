@@ -20,6 +20,7 @@ export async function prefill(
   await text.read(ids, options, (start, n) => {
     if (start + n === ids.length) outputLogits(network, workspace, n - 1, 1, text.plan.logits);
   });
+  text.logitsAt = text.position;
 }
 
 /** Reads `ids` and sums the negative log-likelihood, in nats, of each but the first. */

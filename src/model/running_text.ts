@@ -34,6 +34,8 @@ export class RunningText {
   readonly stepParts: readonly Part[];
   /** Tokens read so far. */
   position = 0;
+  /** The position that the logits are about; -1 where they are about none. */
+  logitsAt = -1;
   #cpuWarned = false;
   /** Whether keys and values may be of other making than the kernels'. */
   #foreign = false;
@@ -89,6 +91,7 @@ export class RunningText {
   ): Promise<void> {
     const { storage, keeper, shared: { sparse } } = this;
     const { signal, onProgress } = options;
+    this.logitsAt = -1;
     try {
       await this.shared.promptTurns.run(async () => {
         const chunk = this.shared.prompt.workspace.nTokens;
@@ -190,9 +193,9 @@ export class RunningText {
     this.storage.openStep?.();
   }
 
-  /** A token has passed all layers. */
+  /** A token has passed all layers; its logits follow. */
   closeStep(): void {
-    this.position++;
+    this.logitsAt = ++this.position;
     this.keeper?.closeStep(this.position);
     this.storage.closeStep?.(this.position);
   }

@@ -29,13 +29,12 @@ export class Sequence {
   readonly #steps: Steps;
   readonly #snapshots: SequenceSnapshots;
   readonly #guard: SequenceGuard;
-  /** What a sampler sees of the logits after the last token read. */
-  readonly row: LogitsRow;
+  readonly #row: LogitsRow;
 
   /** Use `Model.sequence`. */
   constructor(shared: Shared, plan: SequencePlan, steps: Steps) {
     const { arena, network: { kernels, hparams }, survivors } = shared;
-    this.row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
+    this.#row = new KernelRow(kernels, arena, plan.logits, hparams.nVocab, survivors);
     this.#text = new RunningText(shared, plan);
     this.#steps = steps;
     this.#snapshots = new SequenceSnapshots(this.#text);
@@ -55,6 +54,17 @@ export class Sequence {
   /** Most tokens that its text can have. */
   get capacity(): number {
     return this.#text.shared.context;
+  }
+
+  /**
+   * What a sampler sees of the logits after the last token read.
+   *
+   * @throws {OptionError} When there are none: no token was read yet, or the last call left none (`embed`, `score`,
+   *   `truncate`, `reset`).
+   */
+  get row(): LogitsRow {
+    if (this.#text.logitsAt !== this.#text.position) this.#guard.refuseLogits();
+    return this.#row;
   }
 
   /**
@@ -125,7 +135,11 @@ export class Sequence {
     decodeTokens(sequences.map((sequence) => sequence.#text), ids);
   }
 
-  /** The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call. */
+  /**
+   * The logits `[V]` after the last token read: a view of memory, valid until this sequence's next call.
+   *
+   * @throws {OptionError} As `row` does.
+   */
   logits(): Float32Array {
     return this.row.view();
   }
@@ -272,6 +286,11 @@ export class Sequence {
   /** Gives its place back to the model; no call is allowed afterwards. */
   release(): void {
     if (this.#guard.release()) this.#text.shared.release(this.#text.plan);
+  }
+
+  /** `release`, at the end of a block with `using sequence = model.sequence()`. */
+  [Symbol.dispose](): void {
+    this.release();
   }
 
   /** What the cache holds and takes. */

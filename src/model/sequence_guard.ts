@@ -37,6 +37,7 @@ export class SequenceGuard {
     if (this.#state === "released") return false;
     this.checkIdle();
     this.#state = "released";
+    this.#text.logitsAt = -1;
     return true;
   }
 
@@ -69,6 +70,15 @@ export class SequenceGuard {
   checkEmpty(): void {
     const { position } = this.#text;
     if (position > 0) throw new OptionError("sequence", `at ${position}`, "an empty one");
+  }
+
+  /** @throws {OptionError} Always: the logits are not those after the last token read. */
+  refuseLogits(): never {
+    throw new OptionError(
+      "sequence",
+      `at position ${this.#text.position} without logits`,
+      "a token read before its logits are, by prefill or decode",
+    );
   }
 
   #checkRoom(nTokens: number): void {

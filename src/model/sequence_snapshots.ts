@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cacheSections } from "../snapshot/cache_sections.ts";
+import { cacheSections, logits } from "../snapshot/cache_sections.ts";
 import { readKeeperState } from "../snapshot/keeper_state.ts";
 import type { Incoming, Restored } from "../snapshot/read.ts";
 import type { Section, SequenceState } from "../snapshot/section.ts";
@@ -35,7 +35,7 @@ export class SequenceSnapshots {
       text.reset();
       text.expectForeign();
     });
-    text.position = position;
+    this.#take(position, more);
     resume();
   }
 
@@ -46,11 +46,17 @@ export class SequenceSnapshots {
     try {
       const restored = await restoreChunks(this.#incoming(more), chunks);
       this.#resume(restored)();
-      text.position = restored.position;
+      this.#take(restored.position, more);
     } catch (error) {
       text.reset();
       throw error;
     }
+  }
+
+  /** Where the text goes on, and whether logits have come for that. */
+  #take(position: number, more: readonly Section[]): void {
+    this.#text.position = position;
+    this.#text.logitsAt = position > 0 && more.includes(logits) ? position : -1;
   }
 
   /** What a snapshot with the same sections is restored to. */

@@ -120,3 +120,23 @@ Deno.test("the event loop gets its turn during a long generation", async () => {
   clearInterval(timer);
   assert(turns > 0);
 });
+
+Deno.test("a generation that has failed fails again, however it is read", async () => {
+  const gone = new Error("gone");
+  const stop = new AbortController();
+  const generation = generate(model, PROMPT, { maxTokens: 50, signal: stop.signal });
+  await assertRejects(
+    async () => {
+      for await (const _ of generation) stop.abort(gone);
+    },
+    Error,
+    "gone",
+  );
+  const again = [
+    () => collect(generation),
+    () => collect(generation),
+    () => generation.result(),
+    () => generation.textStream.getReader().read(),
+  ];
+  for (const read of again) assertEquals(await assertRejects(read), gone);
+});

@@ -16,6 +16,11 @@ import { r2Object } from "@locket/locket/workers";
 
 const model = await loadModel("x", { context: 5 });
 export const plan: ModelPlan = model.plan;
+{
+  using brief = await loadModel("x");
+  using sequence = brief.sequence();
+  sequence.decode(1);
+}
 for await (const { text, id } of generate(model, "x")) console.log(text.length, id.toFixed());
 export const { text } = await generate(model, "x", { jsonSchema: { type: "object" } }).result();
 export const vector: Float32Array = await model.embed("x");
@@ -58,6 +63,21 @@ Deno.test("the installed package has sound types", async () => {
     moduleResolution: ts.ModuleResolutionKind.NodeNext,
   };
   assertEquals(await complaints("types.ts", PROGRAM, nodeNext), "");
+});
+
+Deno.test("the installed package has sound types for who compiles for an older standard library", async () => {
+  const text = `import { loadModel } from "@locket/locket";
+    export const model = await loadModel("x", { context: 5 });`;
+  const lib = ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts"];
+  assertEquals(
+    await complaints("older.ts", text, {
+      lib,
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.NodeNext,
+      moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    }),
+    "",
+  );
 });
 
 /** What the compiler says of a program in an application that has installed the package. */
