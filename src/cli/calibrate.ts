@@ -37,7 +37,7 @@ const command: Command = {
 
   async run(args: Arguments): Promise<void> {
     const text = await readFileOption(args, "text-file");
-    if (text === undefined) throw new OptionError("text-file", "", "a text file");
+    if (text === undefined) throw new OptionError("text-file", undefined, "a text file");
     const model = args.string("model");
     const channels = args.integer("channels", 1) ?? 4;
     const out = args.string("out") ?? calibrationPath(model, channels);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MemoryBudgetError, OptionError, SnapshotError, SourceError } from "../error.ts";
+import { GgufError, MemoryBudgetError, OptionError, SnapshotError, SourceError } from "../error.ts";
 import { type Arguments, optionLines, type OptionSpecs, readArguments } from "./args.ts";
 import { commandArguments, exit, isBrokenPipe, write, writeError } from "./host.ts";
 import { formatBytes } from "./units.ts";
@@ -57,9 +57,13 @@ function errorLine(error: unknown, command: Command): string {
     const [option] = error.option.split(/[.[]/, 1);
     const flag = option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
     const named = Object.hasOwn(command.options, flag);
-    return `${named ? `--${flag}` + error.message.slice(option.length) : error.message}; ${help}`;
+    const message = named ? `--${flag}` + error.message.slice(option.length) : error.message;
+    return `${message.replace(/\s*\n\s*/g, " ")}; ${help}`;
   }
   const [line] = (error instanceof Error ? error.message : String(error)).split("\n");
   if (error instanceof SnapshotError) return `${line}; take the model and the options that it was saved with`;
+  if (error instanceof GgufError) {
+    return `${line}; wanted a whole GGUF file, unpacked: if this one was cut short, download it again`;
+  }
   return error instanceof SourceError ? `${line}; check the path or URL of the model` : line;
 }

@@ -32,7 +32,7 @@ const command: Command = {
 
   async run(args: Arguments): Promise<void> {
     const text = await readFileOption(args, "text-file");
-    if (text === undefined) throw new OptionError("text-file", "", "a text file");
+    if (text === undefined) throw new OptionError("text-file", undefined, "a text file");
     args.integer("context", 2);
     const { model } = await load(args, { outputRows: OUTPUT_ROWS });
     const bar = await workBar("scoring");

@@ -24,7 +24,7 @@ const command: Command = {
 
   async run(args): Promise<void> {
     const [path] = args.positional;
-    if (path === undefined) throw new OptionError("MODEL", "", "the path of a GGUF file");
+    if (path === undefined) throw new OptionError("MODEL", undefined, "the path of a GGUF file");
     const folder = args.string("out") ?? "shards";
     const size = args.bytes("size") ?? SHARD_BYTES;
     if (size < 1) throw new OptionError("size", size, "at least one byte");
@@ -45,7 +45,9 @@ const command: Command = {
     const text = new TextEncoder().encode(JSON.stringify(manifest, null, 2));
     await writeOutput("out", `${folder}/${MANIFEST}`, [text]);
     const total = shards.reduce((sum, { size }) => sum + size, 0);
-    write(`${shards.length} shards, ${formatBytes(total)}, in ${folder}\n`);
+    write(
+      `${shards.length} ${shards.length === 1 ? "shard" : "shards"}, ${formatBytes(total)}, in ${folder}\n`,
+    );
   },
 };
 

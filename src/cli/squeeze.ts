@@ -25,7 +25,7 @@ const command: Command = {
   async run(args: Arguments): Promise<void> {
     const text = await readFileOption(args, "prefix-file");
     const out = args.string("out");
-    if (text === undefined) throw new OptionError("prefix-file", "", "a text file");
+    if (text === undefined) throw new OptionError("prefix-file", undefined, "a text file");
     if (out === undefined) throw new OptionError("out", "", "a file to write");
     await checkOutput("out", out);
     const read = args.string("read") ?? "squeezed";

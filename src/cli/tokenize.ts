@@ -1,4 +1,5 @@
 /** `deno task tokenize`: the tokens of a text. */
+import { OptionError } from "../error.ts";
 import { createTokenizer, planVocabulary } from "../tokenizer/mod.ts";
 import type { Arguments } from "./args.ts";
 import { type Command, main } from "./command.ts";
@@ -17,6 +18,9 @@ const command: Command = {
   example: 'deno task tokenize --prompt "The old house"',
 
   async run(args: Arguments): Promise<void> {
+    if (Object.keys(TEXT_OPTIONS).every((name) => args.string(name) === undefined)) {
+      throw new OptionError("prompt", undefined, "a text, or --prompt-file");
+    }
     const prompt = await readPromptText(args);
     const { model: { metadata } } = await openHeader(args.string("model"));
     const tokenizer = createTokenizer(metadata, new Uint8Array(planVocabulary(metadata).bytes));

@@ -92,7 +92,9 @@ const furtherField = v.union(
 const message = v.pipe(
   v.objectWithRest({
     role: v.picklist(["system", "developer", "user", "assistant", "tool"]),
-    content: optional(v.union([v.string(), v.array(textPart)])),
+    content: optional(
+      v.union([v.string(), v.array(textPart)], "only text can be read: a string, or parts of type text"),
+    ),
     tool_calls: optional(v.array(messageCall)),
   }, furtherField),
   // an assistant may have called functions without a word

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { withChatTemplate } from "./templated.ts";
+import { serveModel } from "../tools/model_server.ts";
 import { run as output } from "../tools/tools.ts";
 import { fail, json, run, succeed, withFile } from "./run.ts";
 
@@ -159,6 +160,53 @@ Deno.test({
     await slow.shutdown();
   },
 });
+
+Deno.test({
+  name: "a server that sends nothing, or no more, is told on the terminal while it is waited for",
+  ignore: !script,
+  async fn() {
+    const model = await Deno.readFile(new URL(`../../${MODEL}`, import.meta.url));
+    for (const [stallAt, wanted] of [[0, "waiting for http://127.0.0.1"], [2 ** 21, "waiting for more"]]) {
+      await using server = serveModel(model);
+      server.stallAt = Number(stallAt);
+      const line = `${Deno.execPath()} run -A src/cli/generate.ts --model ${server.url}`;
+      const child = new Deno.Command("script", {
+        args: ["-qefc", line, "/dev/null"],
+        cwd: new URL("../../", import.meta.url),
+        stdin: "piped",
+        stdout: "piped",
+      }).spawn();
+      const typed = child.stdin.getWriter();
+      const screen = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      let shown = "";
+      while (!shown.includes(String(wanted))) shown += (await screen.read()).value;
+      await typed.write(new Uint8Array([3]));
+      while (!(await screen.read()).done);
+      assertEquals((await child.status).code, 130);
+      await typed.close().catch(() => {});
+    }
+  },
+});
+
+Deno.test("what is no GGUF file, or not the whole of one, is told in one line with what to do next", async () => {
+  const model = await Deno.readFile(new URL(`../../${MODEL}`, import.meta.url));
+  const next = /wanted a whole GGUF file, unpacked/;
+  for (const bytes of [0, 20, 3000, 1e6]) {
+    await withFile(model.slice(0, bytes), (path) => fail("inspect", [path], next), ".gguf");
+  }
+  for (const other of ["PK\x03\x04", "<!doctype html><html>", '{"a": 1}']) {
+    await withFile(other, (path) => fail("plan", [path], next));
+  }
+});
+
+Deno.test("what a command needs and wasn't given is said to be missing", async () => {
+  await fail("tokenize", [], /--prompt is not given/);
+  for (const name of ["score", "calibrate"]) await fail(name, [], /--text-file is not given/);
+  await fail("shard", [], /MODEL is not given/);
+});
+
+Deno.test("a schema that is no JSON is told in one line, of however many the parser speaks", () =>
+  fail("generate", ["--prompt", "x", "--json-schema", "README.md"], /README\.md.*a file of JSON.*--help/));
 
 Deno.test("score names what is too short, and quotes no text", async () => {
   await fail(

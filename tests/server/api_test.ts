@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { generate } from "../../src/generate.ts";
 import { events, metric, NAME, testServer } from "./serve.ts";
 
@@ -77,6 +77,15 @@ Deno.test("stop, logprobs, logit_bias and token prompts are honoured", async () 
   assert(
     !(await (await api.post("/v1/completions", biased)).json()).choices[0].text.startsWith(plain.slice(0, 3)),
   );
+});
+
+Deno.test("a picture in a message is refused by what can be read", async () => {
+  await using api = await testServer();
+  const content = [{ type: "image_url", image_url: { url: "https://example.com/a.png" } }];
+  const response = await api.post("/v1/chat/completions", { messages: [{ role: "user", content }] });
+  const { error } = await response.json();
+  assertEquals([response.status, error.param], [400, "messages[0].content"]);
+  assertStringIncludes(error.message, "only text can be read");
 });
 
 Deno.test("what can't be answered is refused in OpenAI's shape", async () => {
