@@ -13,6 +13,7 @@ pub mod floats;
 pub mod form;
 pub mod kivi;
 pub mod mixed;
+mod mixed_pack;
 pub mod store;
 #[cfg(test)]
 mod tests;
