@@ -1,4 +1,4 @@
-//! The slots that are taken together, up to 128 of them, wherever in the cache they lie.
+//! The slots that are taken together, up to 384 of them, wherever in the cache they lie.
 use super::{Cache, CHUNK};
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};

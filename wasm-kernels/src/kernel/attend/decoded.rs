@@ -12,7 +12,7 @@
 //! - A slot is decoded once for up to 16 rows. Bound by the rotation, eight instructions for a pair of four slots.
 use super::chunk::Runs;
 use super::looked_up::Tables;
-use super::{Cache, CHUNK, MAX_DIM};
+use super::{Cache, MAX_DIM, SHORT_CHUNK};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::keys::{BLOCK as SCALED, GROUP};
 use crate::kernel::kv::values::BLOCK;
@@ -26,7 +26,7 @@ const FLOATS: usize = BLOCK * MAX_DIM;
 
 /// Slots that are decoded at once.
 pub fn most_slots(dim: usize) -> usize {
-    (FLOATS / dim / BLOCK * BLOCK).min(CHUNK)
+    (FLOATS / dim / BLOCK * BLOCK).min(SHORT_CHUNK)
 }
 
 /// 32 slots of a head.

@@ -15,7 +15,7 @@ use super::chunk::{Chunk, Runs};
 use super::decoded::{Block, Scratch};
 use super::rows::{hide, keep, Row};
 use super::softmax::{finish, weigh, Running, Weights};
-use super::{Cache, Options, Results, CHUNK};
+use super::{Cache, Options, Results, CHUNK, SHORT_CHUNK};
 use crate::kernel::elementwise::scale;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
@@ -53,13 +53,13 @@ pub fn attend_row(
     results.out[out.clone()].fill(0.0);
     let float = Shape { kind: KvType::F32, ..head.value };
     let (mut running, mut weights) = (Running::default(), Weights::default());
-    let (mut logits, mut scales) = ([0.0; CHUNK], [0.0; CHUNK]);
+    let (mut logits, mut scales) = ([0.0; SHORT_CHUNK], [0.0; CHUNK]);
     if head.extras.active.is_some() {
         hide(results, core::slice::from_ref(row), capacity, 0, head.slots.len());
     }
     let (mut next, mut runs) = (0, Runs::new());
     loop {
-        runs.take(&mut next, head.slots.len(), CHUNK, head.extras.active, true);
+        runs.take(&mut next, head.slots.len(), SHORT_CHUNK, head.extras.active, true);
         let n_slots = runs.n_slots();
         if n_slots == 0 {
             break;

@@ -4,14 +4,14 @@
 //! ```text
 //! for every KV head, for up to 16 of the (token, query head) rows that share it:
 //!   max = -inf, sum = 0, out = 0
-//!   for every chunk of 128 slots:
+//!   for every chunk of 384 slots (see `CHUNK`):
 //!     logits  = scale * q·K                                                keys.rs
 //!     max, sum, out rescaled if a logit passes max far; p = e^(logit - max)  softmax.rs
 //!     out    += p·V                                                        values.rs
 //!   out /= sum, lse = max + ln(sum)
 //! ```
-//! - A chunk of 8-bit keys and values lies in the first cache while all rows pass over it, so that memory is read once
-//!   for all of them; up to four rows at a time go through the innermost loops and share the loads of K and V there.
+//! - A chunk's keys and values stay in the nearest caches while all rows pass over them, so that memory is read once for
+//!   all; up to four rows at a time go through the innermost loops and share the loads of K and V there.
 //! - Keys and values of 4 and 8 bits are never widened to floats: both products are byte dots (see `simd::dot14`). With
 //!   8-bit keys and with all values the other operand is rounded to 14 bits, 64 times finer than the cache's own
 //!   rounding; queries before 4-bit keys take 8 bits.
@@ -41,8 +41,10 @@ use looked_up::attend_row;
 use rows::{attend_rows, Row};
 use softmax::Mask;
 
-/// Slots per chunk: the sums of products of 14-bit and 8-bit numbers stay within 32 bits, and K and V in the first cache.
-const CHUNK: usize = 128;
+/// Slots per chunk of 4- and 8-bit keys and values: the sums of products of 14-bit and 8-bit numbers stay within 32 bits.
+const CHUNK: usize = 384;
+/// Slots per chunk of floats, which are larger, and where a window hides slots: a hidden chunk is passed over.
+const SHORT_CHUNK: usize = 128;
 /// Rows that pass over a chunk together.
 const ROWS: usize = 16;
 /// Widest head.

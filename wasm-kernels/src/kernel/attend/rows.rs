@@ -3,7 +3,7 @@ use super::chunk::{Chunk, Runs};
 use super::decoded::{decode_keys, decode_values, most_slots, Scratch};
 use super::keys::{self, PreparedQueries};
 use super::softmax::{finish, weigh, Mask, Running, Weights};
-use super::{values, Cache, Options, Results, CHUNK};
+use super::{values, Cache, Options, Results, CHUNK, SHORT_CHUNK};
 use crate::kernel::elementwise::scale;
 use crate::kernel::kv::{KvType, Shape};
 use core::mem::MaybeUninit;
@@ -63,7 +63,12 @@ pub fn attend_rows(
     let Room { logits, weights, scales } = unsafe { &mut *room.as_mut_ptr() };
     // As even as they go: nine rows are three tiles of three.
     let tile = rows.len().div_ceil(rows.len().div_ceil(TILE));
-    let most = if scratch.is_some() { most_slots(key.dim.max(value.dim)) } else { CHUNK };
+    let is_float = |kind| matches!(kind, KvType::F32 | KvType::F16);
+    let most = match scratch {
+        Some(_) => most_slots(key.dim.max(value.dim)),
+        None if is_float(key.kind) || is_float(value.kind) || options.window > 0 => SHORT_CHUNK,
+        None => CHUNK,
+    };
     // What is decoded is so by blocks, and values of 4 bits have slots of both halves of a block in a byte.
     let whole = scratch.is_some() || value.kind == KvType::Q4_0;
     if head.extras.active.is_some() {
@@ -112,7 +117,7 @@ pub fn attend_rows(
                 weigh(&mut weights[i], state, logits, top, &chunk, value.kind);
                 scores.into_iter().for_each(|scores| keep(scores, &runs, &logits[..n_slots]));
             }
-            values::add(results.out, rows, weights, values.0, values.1, value);
+            values::add(results.out, rows, (weights, logits), values.0, values.1, value);
         }
     }
     for (row, state) in rows.iter().zip(&running) {

@@ -144,11 +144,9 @@ impl Running {
     }
 }
 
-/// Weights of the values of a chunk, for one row.
+/// Weights of 4- and 8-bit values of a chunk, for one row.
 #[derive(Clone, Copy)]
 pub struct Weights {
-    /// As floats, for F32 and F16.
-    pub floats: [f32; CHUNK],
     /// As 14-bit numbers, two words per four slots (see `simd::dot14`), the slots' scales included.
     pub words: [u32; CHUNK / 2],
     /// What one of those numbers stands for.
@@ -157,11 +155,12 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self { floats: [0.0; CHUNK], words: [0; CHUNK / 2], unit: 0.0 }
+        Self { words: [0; CHUNK / 2], unit: 0.0 }
     }
 }
 
-/// The weights `e^(logit - max)` of a chunk, which replace the logits, `top.logit` the largest of them.
+/// The weights `e^(logit - max)` of a chunk, which replace the logits, `top.logit` the largest of them. With values of
+/// floats that is all.
 pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &mut [f32], top: Top, chunk: &Chunk, kind: KvType) {
     if top.logit == f32::NEG_INFINITY {
         *weights = Weights::default();
@@ -169,7 +168,7 @@ pub fn weigh(weights: &mut Weights, state: &mut Running, logits: &mut [f32], top
     }
     if matches!(kind, KvType::F32 | KvType::F16) {
         state.sum += weigh_floats(logits, state.max);
-        return weights.floats[..logits.len()].copy_from_slice(logits);
+        return;
     }
     // No weight in this chunk is larger.
     let bound = exp(top.logit - state.max) * top.scale;

@@ -226,7 +226,9 @@ fn every_group_and_number_of_tokens() {
 #[test]
 fn every_number_of_slots() {
     let mut random = Random(23);
-    for n_slots in (1..=17).chain(31..=33).chain(63..=65).chain(127..=129).chain(255..=257).chain([300, 512]) {
+    for n_slots in
+        (1..=17).chain(31..=33).chain(63..=65).chain(127..=129).chain(255..=257).chain(383..=385).chain([300, 512])
+    {
         for kind in TYPES {
             let mut owned = Owned::new(1, shape(kind, 32, 512), shape(kind, 32, 512));
             owned.append(&mut random, &(0..n_slots).collect::<Vec<_>>());

@@ -7,17 +7,25 @@
 //! ```
 //! F32 and F16 rows are added up slot by slot, the slots that no row gives weight to left out.
 use super::chunk::Runs;
-use super::rows::{Row, TILE};
+use super::rows::{Logits, Row, TILE};
 use super::softmax::Weights;
-use super::{CHUNK, MAX_DIM};
+use super::{MAX_DIM, SHORT_CHUNK};
 use crate::kernel::kv::half::Widen;
 use crate::kernel::kv::values::BLOCK;
 use crate::kernel::kv::{KvType, Shape};
 use crate::kernel::lanes::load;
 use crate::simd::*;
 
-/// `out[row] += weights[row] · values`, over the slots of the runs.
-pub fn add(out: &mut [f32], rows: &[Row], weights: &[Weights; TILE], values: &[u8], runs: &Runs, shape: Shape) {
+/// `out[row] += weights[row] · values`, over the slots of the runs; values of floats by the weights that `logits` have
+/// become.
+pub fn add(
+    out: &mut [f32],
+    rows: &[Row],
+    (weights, logits): (&[Weights; TILE], &Logits),
+    values: &[u8],
+    runs: &Runs,
+    shape: Shape,
+) {
     assert!(runs.end().div_ceil(BLOCK) * shape.value_block_bytes() <= values.len());
     let mut spare = [0.0; MAX_DIM];
     let places: [*mut f32; TILE] = core::array::from_fn(|i| match rows.get(i) {
@@ -27,12 +35,12 @@ pub fn add(out: &mut [f32], rows: &[Row], weights: &[Weights; TILE], values: &[u
     // SAFETY: `places` are rows of `shape.dim` floats; `values` holds all slots of the runs, which end with the last one.
     unsafe {
         match (shape.kind, rows.len()) {
-            (KvType::F32, n) => add_all_floats(places, n, weights, runs, shape.dim, |slot, dim| {
+            (KvType::F32, n) => add_all_floats(places, n, logits, runs, shape.dim, |slot, dim| {
                 v128_load(values.as_ptr().add(4 * (slot * shape.dim + dim)) as *const v128)
             }),
             (KvType::F16, n) => {
                 let widen = Widen::new();
-                add_all_floats(places, n, weights, runs, shape.dim, |slot, dim| {
+                add_all_floats(places, n, logits, runs, shape.dim, |slot, dim| {
                     let halves = values.as_ptr().add(2 * (slot * shape.dim + dim));
                     widen.low(i32x4_load_extend_i16x4(halves as *const i16))
                 })
@@ -62,7 +70,7 @@ unsafe fn add_all_codes<const R: usize>(
 unsafe fn add_all_floats(
     out: [*mut f32; TILE],
     n_rows: usize,
-    weights: &[Weights; TILE],
+    weights: &Logits,
     runs: &Runs,
     dim: usize,
     value: impl Fn(usize, usize) -> v128,
@@ -137,14 +145,14 @@ unsafe fn add_codes<const R: usize, const FOUR_BITS: bool>(
 unsafe fn add_floats<const R: usize>(
     out: [*mut f32; TILE],
     n_rows: usize,
-    weights: &[Weights; TILE],
+    weights: &Logits,
     runs: &Runs,
     dim: usize,
     value: impl Fn(usize, usize) -> v128,
 ) {
-    let (mut seen, mut n_seen) = ([(0, [0f32; TILE]); CHUNK], 0);
+    let (mut seen, mut n_seen) = ([(0, [0f32; TILE]); SHORT_CHUNK], 0);
     for (slot, place) in runs.iter().flat_map(|run| (0..run.n).map(|i| (run.slot + i, run.place + i))) {
-        let of_rows = core::array::from_fn(|r| if r < R.min(n_rows) { weights[r].floats[place] } else { 0.0 });
+        let of_rows = core::array::from_fn(|r| if r < R.min(n_rows) { weights[r][place] } else { 0.0 });
         seen[n_seen] = (slot, of_rows);
         n_seen += of_rows.iter().any(|&weight| weight != 0.0) as usize;
     }

@@ -29,7 +29,7 @@ use crate::simd::*;
 use core::ops::Range;
 
 /// Slots whose hashes are held at once.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
 /// Heads that are added to a score together: scores are read once for them.
 const TOGETHER: usize = 3;
 
