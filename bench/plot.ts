@@ -13,7 +13,9 @@ const [record, folder] = parseArgs(Deno.args, { unknown: line.unknown })._.map(S
 if (folder === undefined) line.lacks(record === undefined ? "RECORD.csv" : "FOLDER");
 
 const rows = (await readRecord(record)).map(({ model, engine, what, tokens, value }) => ({
-  series: `${engine}, ${model.replace(".gguf", "")}`,
+  engine,
+  // smol135-Q4_0.gguf
+  weights: model.replace(".gguf", "").split("-").at(-1)!,
   what,
   tokens: Number(tokens),
   value: Number(value),
@@ -31,11 +33,15 @@ for (const [what, title] of Object.entries(TITLES)) {
   await draw(folder, what, {
     title: `${title}, one thread`,
     data: { values },
-    mark: { type: "line", point: true },
     encoding: {
       x: { field: "tokens", type: "quantitative", title: "tokens in the cache" },
       y: { field: "value", aggregate: "median", type: "quantitative", title, scale: { type: "log" } },
-      color: { field: "series", type: "nominal", title: "engine, model" },
+      color: { field: "engine", type: "nominal" },
     },
+    layer: [
+      { mark: "line", encoding: { strokeDash: { field: "weights", type: "nominal", title: "file" } } },
+      // Points of their own: with those of a line its legend would show points for dashes.
+      { mark: { type: "point", filled: true }, encoding: { detail: { field: "weights" } } },
+    ],
   });
 }
