@@ -20,7 +20,8 @@ import { scoreContinuation } from "../src/model/continuation.ts";
 import { calibrationModule } from "../src/runtime/calibration_module.ts";
 import { loadModel } from "../src/runtime/load_model.ts";
 import { openSource } from "../src/runtime/open_source.ts";
-import { mean } from "./statistics.ts";
+import { readText } from "./quality/measure.ts";
+import { interval, mean } from "./statistics.ts";
 import { commandLine } from "./usage.ts";
 
 const line = commandLine(import.meta.url);
@@ -37,12 +38,6 @@ const args = parseArgs(Deno.args, {
 });
 const [path, textPath, calibrationPath] = args._.map(String);
 if (calibrationPath === undefined) line.lacks("one of MODEL TEXT CALIBRATION_TEXT");
-
-async function readText(path: string): Promise<string> {
-  const { body } = await fetch(new URL(path, `file://${Deno.cwd()}/`));
-  const stream = path.endsWith(".gz") ? body!.pipeThrough(new DecompressionStream("gzip")) : body!;
-  return await new Response(stream).text();
-}
 
 const text = await readText(textPath);
 const learned = (await readText(calibrationPath)).slice(0, 8 * Number(args.tokens));
@@ -95,12 +90,6 @@ async function measure(name: string) {
   };
   model.dispose();
   return { losses, bytes };
-}
-
-/** Half the width of the 95 % interval of a mean. */
-function interval(values: readonly number[]): number {
-  const m = mean(values);
-  return 1.96 * Math.sqrt(mean(values.map((x) => (x - m) ** 2)) / Math.max(1, values.length - 1));
 }
 
 const rows = ["storage,token_bytes,sequence_bytes,codebook_bytes,nll,loss,loss_interval"];

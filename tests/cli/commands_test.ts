@@ -119,9 +119,21 @@ Deno.test("chat tells of messages that are too long and commands that there aren
   }, ".gguf");
 });
 
-/** Gives a command a terminal of its own. */
 const script = (await output(["script", "--version"])).success;
 if (!script) console.warn("SKIPPED: no `script` of util-linux on this machine");
+
+/** Gives a command a terminal of its own. */
+function onTerminal(line: string) {
+  const child = new Deno.Command("script", {
+    args: ["-qefc", line, "/dev/null"],
+    cwd: new URL("../../", import.meta.url),
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const typed = child.stdin.getWriter();
+  const screen = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  return { child, typed, screen };
+}
 
 Deno.test({
   name: "Ctrl-C while a model loads gives the terminal its cursor back",
@@ -140,14 +152,7 @@ Deno.test({
     });
     const line =
       `${Deno.execPath()} run -A src/cli/generate.ts --model http://127.0.0.1:${slow.addr.port}/m.gguf`;
-    const child = new Deno.Command("script", {
-      args: ["-qefc", line, "/dev/null"],
-      cwd: new URL("../../", import.meta.url),
-      stdin: "piped",
-      stdout: "piped",
-    }).spawn();
-    const typed = child.stdin.getWriter();
-    const screen = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    const { child, typed, screen } = onTerminal(line);
     let shown = "";
     while (!shown.includes("loading")) shown += (await screen.read()).value;
     await typed.write(new Uint8Array([3]));
@@ -170,14 +175,7 @@ Deno.test({
       await using server = serveModel(model);
       server.stallAt = Number(stallAt);
       const line = `${Deno.execPath()} run -A src/cli/generate.ts --model ${server.url}`;
-      const child = new Deno.Command("script", {
-        args: ["-qefc", line, "/dev/null"],
-        cwd: new URL("../../", import.meta.url),
-        stdin: "piped",
-        stdout: "piped",
-      }).spawn();
-      const typed = child.stdin.getWriter();
-      const screen = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+      const { child, typed, screen } = onTerminal(line);
       let shown = "";
       while (!shown.includes(String(wanted))) shown += (await screen.read()).value;
       await typed.write(new Uint8Array([3]));

@@ -4,9 +4,9 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { openPage } from "../tools/browser.ts";
+import { openPage, scriptPage } from "../tools/browser.ts";
 import { type ModelServer, serveModel } from "../tools/model_server.ts";
-import { bundleApp, chromium, installedApp, output, tool } from "../tools/tools.ts";
+import { chromium, installedApp, output, tool } from "../tools/tools.ts";
 import { hasWorkerd, serveWorker } from "../tools/worker.ts";
 
 const bytes = await Deno.readFile(new URL("../../models/locket-books-q8_0.gguf", import.meta.url));
@@ -68,17 +68,8 @@ Deno.test({
   name: "a server that falls silent ends loading in Chromium",
   ignore: browser === undefined,
   async fn() {
-    const script = await bundleApp(new URL("browser/stalled_page.js", import.meta.url), ["browser"]);
-    const app = await installedApp();
-    const kernels = "src/kernels/wasm/relaxed.wasm";
-    await using opened = await openPage({
-      "/": {
-        text: `<!doctype html><script type="module" src="/src/entry/page.js"></script>`,
-        type: "text/html",
-      },
-      "/src/entry/page.js": { text: script, type: "text/javascript" },
-      [`/${kernels}`]: new URL(`node_modules/@locket/locket/${kernels}`, app),
-    });
+    const page = new URL("browser/stalled_page.js", import.meta.url);
+    await using opened = await openPage(await scriptPage(page, "relaxed"));
     await opened.page.waitForFunction("typeof stalled === 'function'");
     await assertTold((url) => opened.page.evaluate(`stalled(${JSON.stringify(url)})`) as Promise<string>);
   },

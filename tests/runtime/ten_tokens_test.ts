@@ -4,9 +4,9 @@
  * @module
  */
 import { assertEquals } from "@std/assert";
-import { bundleApp, chromium, installedApp, output, tool } from "../tools/tools.ts";
+import { chromium, installedApp, output, tool } from "../tools/tools.ts";
 import { hasWorkerd, serveWorker } from "../tools/worker.ts";
-import { openPage } from "../tools/browser.ts";
+import { openPage, scriptPage } from "../tools/browser.ts";
 import { tenTokens } from "./ten_tokens.js";
 
 const model = new URL("../../models/locket-books-q8_0.gguf", import.meta.url);
@@ -57,20 +57,8 @@ Deno.test({
   name: "ten tokens in Chromium are the same",
   ignore: browser === undefined,
   async fn() {
-    const script = await bundleApp(new URL("browser/ten_tokens_page.js", import.meta.url), ["browser"]);
-    const app = await installedApp();
-    await using opened = await openPage({
-      "/": {
-        text: `<!doctype html><script type="module" src="/src/entry/page.js"></script>`,
-        type: "text/html",
-      },
-      "/src/entry/page.js": { text: script, type: "text/javascript" },
-      "/src/kernels/wasm/simd128.wasm": new URL(
-        "node_modules/@locket/locket/src/kernels/wasm/simd128.wasm",
-        app,
-      ),
-      "/model.gguf": model,
-    });
+    const page = new URL("browser/ten_tokens_page.js", import.meta.url);
+    await using opened = await openPage({ ...await scriptPage(page, "simd128"), "/model.gguf": model });
     await opened.page.waitForFunction("typeof tenTokens === 'function'");
     assertEquals(await opened.page.evaluate(`tenTokens(new URL("/model.gguf", location.href))`), here);
   },

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Browser, chromium as playwright, type Page } from "playwright-core";
-import { chromium } from "./tools.ts";
+import { bundleApp, chromium, installedApp } from "./tools.ts";
 
 /** A file by its place, or its text with its type. */
 export type PageFile = URL | { readonly text: string; readonly type: string };
@@ -59,6 +59,28 @@ export function serveFiles(
     { hostname: "127.0.0.1", ...options },
     (request) => answer(request, files[new URL(request.url).pathname]),
   );
+}
+
+/**
+ * The files of a page that runs one script with the installed package.
+ *
+ * @param script Source that is bundled.
+ * @param binary Kernels that the page may fetch.
+ */
+export async function scriptPage(
+  script: URL,
+  binary: "simd128" | "relaxed",
+): Promise<Record<string, PageFile>> {
+  const app = await installedApp();
+  const kernels = `src/kernels/wasm/${binary}.wasm`;
+  return {
+    "/": {
+      text: `<!doctype html><script type="module" src="/src/entry/page.js"></script>`,
+      type: "text/html",
+    },
+    "/src/entry/page.js": { text: await bundleApp(script, ["browser"]), type: "text/javascript" },
+    [`/${kernels}`]: new URL(`node_modules/@locket/locket/${kernels}`, app),
+  };
 }
 
 /** Serves files by path and opens `/`. */

@@ -5,26 +5,14 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { openProfile, type PageFile, serveFiles } from "../../tools/browser.ts";
+import { openProfile, scriptPage, serveFiles } from "../../tools/browser.ts";
 import { serveModel } from "../../tools/model_server.ts";
-import { bundleApp, chromium, installedApp } from "../../tools/tools.ts";
+import { chromium } from "../../tools/tools.ts";
 import { expectedTokens, modelBytes } from "./model_bytes.ts";
 
 const ignore = await chromium() === undefined;
 
-async function files(): Promise<Record<string, PageFile>> {
-  const app = await installedApp();
-  const script = await bundleApp(new URL("cached_page.js", import.meta.url), ["browser"]);
-  const kernels = new URL("node_modules/@locket/locket/src/kernels/wasm/simd128.wasm", app);
-  return {
-    "/": {
-      text: `<!doctype html><script type="module" src="/src/entry/page.js"></script>`,
-      type: "text/html",
-    },
-    "/src/entry/page.js": { text: script, type: "text/javascript" },
-    "/src/kernels/wasm/simd128.wasm": kernels,
-  };
-}
+const files = () => scriptPage(new URL("cached_page.js", import.meta.url), "simd128");
 
 const PLACES = [["opfs", "loadInWorker"], ["opfs", "loadThrough"], ["cache", "loadInWorker"]] as const;
 
